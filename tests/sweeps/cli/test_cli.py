@@ -1,4 +1,4 @@
-"""What a person meets: help, tables, refusals, exit codes."""
+"""The command line: help, tables, errors, exit codes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
     return record(folder, ["run", file, *inline, "--report"], ["run", other, *inline, "--no-report"])
 
 
-def test_a_run_writes_its_page_unless_told_not_to(trained: Path) -> None:
+def test_a_run_writes_its_page_unless_no_report_is_given(trained: Path) -> None:
     assert [page.name for page in (trained / "reports").iterdir()] == ["tiny.html"]
 
 
@@ -68,7 +68,7 @@ class TestHelp:
 
         assert [option.name for option in options if not getattr(option, "help", None)] in ([], ["port"])
 
-    def test_the_help_comes_without_waiting_for_anything_heavy(self) -> None:
+    def test_the_help_imports_nothing_heavy(self) -> None:
         code = (
             "import sys\n"
             "from sweeps.cli.main import sweeps\n"
@@ -83,7 +83,7 @@ class TestHelp:
     def test_verbs_that_train_nothing_load_neither_torch_nor_ray_nor_mlflow(
         self, trained: Path, tmp_path: Path
     ) -> None:
-        # Each takes a second or more to load: what only looks, or has nothing to do, answers in one.
+        # Each takes a second or more to import.
         runs = tmp_path / "runs"
         shutil.copytree(trained, runs)
         run = f"run {write_yaml(tmp_path, tiny())}"
@@ -110,7 +110,7 @@ class TestHelp:
 
 
 class TestWrongUsage:
-    def test_an_unknown_verb_names_the_closest(self, cli: Cli) -> None:
+    def test_an_unknown_verb_suggests_the_closest(self, cli: Cli) -> None:
         result = cli("leaderbord")
 
         assert result.exit_code == 2
@@ -122,16 +122,16 @@ class TestWrongUsage:
         assert result.exit_code == 2
         assert "--backnd" in result.stderr
 
-    def test_an_unknown_backend_names_those_there_are(self, cli: Cli) -> None:
+    def test_an_unknown_backend_lists_the_backends(self, cli: Cli) -> None:
         result = cli("run", "sweep.yaml", "--backend", "dask")
 
         assert result.exit_code == 2
         assert "'dask' is not one of 'ray', 'inline'" in result.stderr
 
-    def test_a_folder_is_no_file(self, tmp_path: Path, cli: Cli) -> None:
+    def test_a_folder_as_file_is_rejected(self, tmp_path: Path, cli: Cli) -> None:
         assert cli("run", tmp_path).exit_code == 2
 
-    def test_a_file_is_no_runs_folder(self, tmp_path: Path, cli: Cli) -> None:
+    def test_a_file_as_runs_folder_is_rejected(self, tmp_path: Path, cli: Cli) -> None:
         path = write_yaml(tmp_path, tiny())
 
         result = cli("run", path, "--runs", path)
@@ -139,7 +139,7 @@ class TestWrongUsage:
         assert result.exit_code == 2
         assert "is a file" in result.stderr
 
-    def test_an_interruption_before_anything_began_ends_with_130(
+    def test_an_interrupt_before_the_start_ends_with_130(
         self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupted(path: Path, **options: object) -> None:
@@ -164,7 +164,7 @@ class TestPlan:
         assert "2 trials of 4 combinations by random search, no early stopping" in result.stdout
         assert not (tmp_path / "runs").exists()
 
-    def test_of_a_ladder_it_times_nothing_unless_asked(
+    def test_the_plan_of_a_ladder_times_nothing_with_no_probe(
         self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
@@ -178,7 +178,7 @@ class TestPlan:
         assert "2 rungs, 2 epochs on" in result.stdout
 
     @pytest.mark.parametrize("kind", ["sweep", "ladder"])
-    def test_it_says_that_custom_resources_are_a_clusters(self, kind: str, tmp_path: Path, cli: Cli) -> None:
+    def test_it_notes_that_custom_resources_need_a_cluster(self, kind: str, tmp_path: Path, cli: Cli) -> None:
         ladder = {"name": "steps", "base": {"epochs": 1}, "rungs": [{"name": "a"}]}
         asked = {"resources": {"custom": {"fast": 2}}}
 
@@ -214,7 +214,7 @@ class TestPlan:
         assert "data.batch_size 64 → 256" in result.stdout
         assert "2 rungs, 4 epochs" in result.stdout
 
-    def test_it_counts_the_asked_part_of_a_ladder_and_names_its_command(self, tmp_path: Path, cli: Cli) -> None:
+    def test_it_counts_the_selected_part_of_a_ladder_and_prints_its_command(self, tmp_path: Path, cli: Cli) -> None:
         rungs = [{"name": "a"}, {"name": "b", "data": {"batch_size": 256}}, {"name": "c", "epochs": 8}]
         path = write_yaml(tmp_path, {"name": "steps", "base": {"model": {"width": 4}, "epochs": 4}, "rungs": rungs})
         part = ("--rungs", "b,c", "--seeds", "3", "--epochs-scale", "0.5", "--train-size", "200")
@@ -228,7 +228,7 @@ class TestPlan:
         assert "15 of 30 epochs, at most 200 training images" in said
         assert f"run: sweeps ladder {path} --set base.epochs=2 {' '.join(part)}" in said
 
-    def test_the_last_measurement_it_names_is_of_the_same_rungs_and_seeds(
+    def test_its_final_command_has_the_same_rungs_and_seeds(
         self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         narrow = Console(width=40, force_terminal=True, color_system=None)
@@ -244,13 +244,13 @@ class TestPlan:
         assert result.exit_code == 0, result.output
         of_file = f"  sweeps ladder '{path}' --set name=other"
         typed = [line for line in result.stdout.splitlines() if "sweeps ladder" in line]
-        # Each a line of its own, however narrow the terminal is: half of one is another command.
+        # Each command is on one line in any terminal, because a wrapped one cannot be copied.
         assert typed == [
             f"{of_file} --final --rungs a,b --seeds 2",
             f"{of_file} --rungs a,b --seeds 2 --epochs-scale 0.5",
         ]
 
-    def test_a_part_of_a_ladder_is_none_of_a_sweep(self, tmp_path: Path, cli: Cli) -> None:
+    def test_ladder_options_are_rejected_for_a_sweep(self, tmp_path: Path, cli: Cli) -> None:
         result = cli("plan", write_yaml(tmp_path, tiny()), "--rungs", "a")
 
         assert result.exit_code == 2
@@ -258,14 +258,14 @@ class TestPlan:
 
 
 class TestLeaderboard:
-    def test_json_holds_a_row_a_trial_with_plain_values(self, trained: Path, cli: Cli) -> None:
+    def test_json_has_a_row_per_trial_with_plain_values(self, trained: Path, cli: Cli) -> None:
         rows = json.loads(cli("leaderboard", "tiny", "--runs", trained, "--json").stdout)
 
         assert [row["rank"] for row in rows] == [None, None], "neither has learned"
         assert rows[0]["val_accuracy"] >= rows[1]["val_accuracy"]
         assert {row["data.batch_size"] for row in rows} == {32}
 
-    def test_csv_goes_to_the_file_that_is_named(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_csv_is_written_to_the_given_file(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
         result = cli("leaderboard", "--runs", trained, "--csv", tmp_path / "all.csv")
 
         with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
@@ -273,7 +273,7 @@ class TestLeaderboard:
         assert "3 rows written" in result.stdout
         assert sorted(row["sweep"] for row in rows) == ["steps", "tiny", "tiny"]
 
-    def test_where_keeps_the_rows_for_which_it_holds(self, trained: Path, cli: Cli) -> None:
+    def test_where_filters_rows(self, trained: Path, cli: Cli) -> None:
         where = "schedule.name == 'step' and optimizer.lr < 1"
 
         rows = json.loads(cli("leaderboard", "--runs", trained, "--where", where, "--json").stdout)
@@ -297,7 +297,7 @@ class TestLeaderboard:
         assert result.stderr.startswith("error: ")
         assert words in result.stderr or words == "--where"
 
-    def test_runs_alone_asks_for_one_row_a_run(self, trained: Path, cli: Cli) -> None:
+    def test_runs_without_a_folder_gives_one_row_per_run(self, trained: Path, cli: Cli) -> None:
         single = json.loads(cli("leaderboard", "--runs", trained, "--runs", "--json").stdout)
         assert len(single) == len(MlflowReader(trained).runs().rows)
 
@@ -305,12 +305,12 @@ class TestLeaderboard:
         assert refused.exit_code == 2
         assert "put --runs at the end" in refused.stderr
 
-    def test_a_sweep_that_is_not_there_is_refused_with_the_closest_name(self, trained: Path, cli: Cli) -> None:
+    def test_a_missing_sweep_suggests_the_closest_name(self, trained: Path, cli: Cli) -> None:
         result = cli("leaderboard", "tyni", "--runs", trained)
         assert result.exit_code == 2
         assert "did you mean 'tiny'?" in result.stderr
 
-    def test_a_filter_that_nothing_matches_says_why_beside_the_empty_json(self, trained: Path, cli: Cli) -> None:
+    def test_a_filter_without_matches_explains_the_empty_json(self, trained: Path, cli: Cli) -> None:
         result = cli("leaderboard", "--runs", trained, "--where", "val_accuracy > 60", "--json")
         assert (result.exit_code, json.loads(result.stdout)) == (0, [])
         assert "val_accuracy ranges from" in result.stderr
@@ -330,7 +330,7 @@ class TestShow:
         assert "data.train_size 300" in text
         assert re.search(r"best in the search: trial \d \(optimizer\.lr 0\.0", text)
 
-    def test_a_run_is_found_by_its_table_name_and_its_log_named(self, trained: Path, cli: Cli) -> None:
+    def test_a_run_is_found_by_its_table_name_with_its_log(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny-000", "--runs", trained)
 
         assert result.exit_code == 0
@@ -338,7 +338,7 @@ class TestShow:
         assert Path(line.removeprefix("log: ")).is_file()
         assert cli("show", "tiny/0", "--runs", trained).stdout == result.stdout
 
-    def test_a_run_says_on_which_machine_it_was_trained(self, trained: Path, cli: Cli) -> None:
+    def test_a_run_shows_the_machine_it_was_trained_on(self, trained: Path, cli: Cli) -> None:
         (line,) = [
             line
             for line in cli("show", "tiny-000", "--runs", trained).stdout.splitlines()
@@ -348,7 +348,7 @@ class TestShow:
         assert line.startswith(f"trained on: {socket.gethostname()}, cpu (")
         assert re.search(r", \d+ threads?$", line)
 
-    def test_a_number_alone_names_no_run_whatever_run_ids_begin_with(self, trained: Path, cli: Cli) -> None:
+    def test_a_bare_number_never_matches_a_run_id(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "0", "--runs", trained)
         assert result.exit_code == 2
         assert "Name the trial with its sweep: tiny-000 or " in result.stderr
@@ -366,14 +366,14 @@ class TestShow:
 
         assert key in cli("show", key[:10], "--runs", trained).stdout
 
-    def test_values_that_only_other_runs_have_are_left_out(self, trained: Path, cli: Cli) -> None:
+    def test_values_of_other_runs_only_are_not_shown(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny/0", "--runs", trained)
 
         assert "step_size" not in result.stdout
         assert "NA" not in result.stdout
 
     @pytest.mark.parametrize("name", ["tiny/7", "nothing", "nothing/", ""])
-    def test_an_unknown_run_is_refused_and_says_how_to_name_one(self, name: str, trained: Path, cli: Cli) -> None:
+    def test_an_unknown_run_is_rejected_with_the_forms_of_names(self, name: str, trained: Path, cli: Cli) -> None:
         result = cli("show", name, "--runs", trained)
 
         assert result.exit_code == 2
@@ -381,14 +381,14 @@ class TestShow:
 
 
 class TestStatusAndList:
-    def test_status_has_a_line_a_trial_and_the_sum(self, trained: Path, cli: Cli) -> None:
+    def test_status_has_a_line_per_trial_and_totals(self, trained: Path, cli: Cli) -> None:
         result = cli("status", "tiny", "--runs", trained)
 
         assert result.exit_code == 0
         assert result.stdout.count("complete") == 3
         assert "tiny: not running; 2 complete; best val_accuracy" in result.stdout
 
-    def test_status_shows_the_metric_that_the_sweep_looks_at(self, runs: Path, cli: Cli) -> None:
+    def test_status_shows_the_metric_of_the_sweep(self, runs: Path, cli: Cli) -> None:
         book(runs, metric={"name": "train_loss", "goal": "minimize"}).open()
 
         assert "train_loss" in cli("status", "tiny", "--runs", runs).stdout
@@ -396,29 +396,29 @@ class TestStatusAndList:
     @pytest.mark.parametrize(
         ("name", "words"), [("quick", "no sweep 'quick'"), ("../tiny", "not a valid name for a sweep")]
     )
-    def test_an_unknown_or_impossible_name_is_refused(self, name: str, words: str, trained: Path, cli: Cli) -> None:
+    def test_an_unknown_or_invalid_name_is_rejected(self, name: str, words: str, trained: Path, cli: Cli) -> None:
         for verb in ("status", "stop", "rm"):
             result = cli(verb, name, "--runs", trained)
 
             assert (result.exit_code, words in result.stderr) == (2, True)
 
-    def test_list_has_a_line_a_sweep(self, trained: Path, cli: Cli) -> None:
+    def test_list_has_a_line_per_sweep(self, trained: Path, cli: Cli) -> None:
         lines = cli("list", "--runs", trained).stdout.splitlines()
 
         assert [line.partition(":")[0] for line in lines] == ["steps", "tiny"]
 
-    def test_list_of_nothing_says_how_to_begin(self, runs: Path, cli: Cli) -> None:
+    def test_an_empty_list_suggests_a_command(self, runs: Path, cli: Cli) -> None:
         assert "sweeps run experiments/quick.yaml" in cli("list", "--runs", runs).stdout
         assert not runs.exists()
 
 
 class TestStopAndRm:
-    def test_stop_of_a_sweep_that_does_not_run_says_so(self, trained: Path, cli: Cli) -> None:
+    def test_stop_of_an_idle_sweep_reports_it(self, trained: Path, cli: Cli) -> None:
         result = cli("stop", "tiny", "--runs", trained)
 
         assert (result.exit_code, result.stdout) == (0, "tiny is not running\n")
 
-    def test_rm_asks_and_keeps_everything_on_no(self, trained: Path, cli: Cli) -> None:
+    def test_rm_deletes_nothing_without_confirmation(self, trained: Path, cli: Cli) -> None:
         result = cli("rm", "tiny", "--runs", trained, answer="n\n")
 
         assert result.exit_code == 1
@@ -433,7 +433,7 @@ class TestStopAndRm:
         assert f"stop it with `sweeps stop tiny --runs {trained}`" in result.stderr
         assert len(written(trained)) == 2
 
-    def test_rm_deletes_folder_and_runs_of_this_sweep_alone(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_rm_deletes_folder_and_runs_of_this_sweep_only(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
         runs = tmp_path / "copy"
         shutil.copytree(trained, runs)
 
@@ -445,7 +445,7 @@ class TestStopAndRm:
         assert sorted(path.name for path in (runs / "sweeps").iterdir()) == ["steps"]
 
 
-def test_ablate_leaves_one_change_out_at_a_time_and_trains_the_rest(trained: Path, tmp_path: Path, cli: Cli) -> None:
+def test_ablate_removes_one_change_at_a_time(trained: Path, tmp_path: Path, cli: Cli) -> None:
     runs = tmp_path / "copy"
     shutil.copytree(trained, runs)
 

@@ -29,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
         method="grid", run_cap=None, parameters={"optimizer.lr": {"values": [0.005, 0.01]}},
         replicates={"top": 2, "seeds": 1},
     )  # fmt: skip
-    # Enough for networks to learn; others are not compared.
+    # Enough epochs for the networks to learn: unlearned runs are not compared.
     data = content["base"]["data"] | {"train_size": 1000}
     content["base"] |= {"optimizer": {"name": "adam"}, "epochs": 4, "data": data}
     run = ["run", write_yaml(folder, content), "--backend", "inline"]
@@ -80,7 +80,7 @@ def test_an_unknown_run_is_refused(trained: Path, cli: Cli) -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=50))
 @settings(max_examples=60, deadline=None)
-def test_the_difference_is_that_of_the_accuracies_and_turns_its_sign(pairs: list[tuple[bool, bool]]) -> None:
+def test_swapping_the_runs_changes_the_sign_of_the_difference(pairs: list[tuple[bool, bool]]) -> None:
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
 
     there, back = compare_answers(first, second), compare_answers(second, first)
@@ -137,7 +137,7 @@ class TestConfigurations:
 
         assert difference == "b minus a: not tested: seed 1 +0.70, seed 2 -4.00 points; 1 more seed of each needed"
 
-    def test_what_did_not_learn_and_other_protocols_are_not_compared(self) -> None:
+    def test_unlearned_runs_and_other_protocols_are_not_compared(self) -> None:
         one = configuration("a", 0.6, 0.61, 0.62)
         assert _compare_configurations(one, configuration("b", 0.1, 0.1, did_not_learn=1)) == [
             "not compared: b has no complete run that learned"

@@ -1,4 +1,4 @@
-"""The tab key completes what a verb takes, and never troubles a prompt."""
+"""Tab completion of arguments and options, without output on errors."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
 
 
 def pressed(line: str, folder: Path, *, rest: str = "", word: str | None = None) -> list[str]:
-    """Return what real bash offers when tab is pressed behind `line`, with `rest` behind the cursor.
+    """Return the completions of real bash for tab after `line`, with `rest` after the cursor.
 
     Args:
-        word: what bash itself takes for the word at the cursor; it splits at `=` and `:` too.
+        word: bash's word at the cursor, which also splits at `=` and `:`.
     """
     launcher = folder / "bin" / "sweeps"
     launcher.parent.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def test_an_option_and_its_choices_are_completed(tmp_path: Path) -> None:
     assert pressed("sweeps run x.yaml --backend ", tmp_path, word="") == ["ray", "inline"]
 
 
-def test_a_sweep_is_one_of_the_folder_that_the_line_names(recorded: Path, tmp_path: Path) -> None:
+def test_sweeps_are_completed_from_the_folder_in_the_line(recorded: Path, tmp_path: Path) -> None:
     assert pressed("sweeps status t", recorded) == ["tiny"]
     assert pressed(f"sweeps status --runs {recorded}/runs t", tmp_path) == ["tiny"]
     assert pressed(f"sweeps status --runs={recorded}/runs t", tmp_path) == ["tiny"]
@@ -96,26 +96,26 @@ def test_a_run_is_completed_by_table_name_and_by_sweep_and_number(recorded: Path
     assert pressed("sweeps predict t", recorded) == ["tiny", "tiny-000", "tiny-001"]
 
 
-def test_a_column_is_completed_alone_in_an_expression_and_behind_a_minus(recorded: Path) -> None:
+def test_a_column_is_completed_alone_in_expressions_and_after_a_minus(recorded: Path) -> None:
     assert pressed("sweeps leaderboard --sort val_a", recorded) == ["val_accuracy"]
     assert pressed("sweeps leaderboard --sort -val_a", recorded) == ["-val_accuracy"]
     expression = 'sweeps leaderboard --where "epochs > 3 and optimizer.l'
     assert pressed(expression, recorded, word='"epochs > 3 and optimizer.l') == ["epochs > 3 and optimizer.lr"]
 
 
-def test_a_column_is_completed_by_the_short_name_that_screens_show(recorded: Path) -> None:
+def test_a_column_is_completed_by_its_short_name(recorded: Path) -> None:
     assert pressed("sweeps leaderboard --sort -lr", recorded) == ["-lr"]
     assert "acc" in pressed("sweeps leaderboard --sort ac", recorded)
 
 
-def test_a_column_that_is_offered_is_one_of_the_leaderboard(recorded: Path) -> None:
+def test_completed_columns_are_columns_of_the_leaderboard(recorded: Path) -> None:
     board = MlflowReader(recorded / "runs").runs()
     offered = pressed("sweeps leaderboard --sort ", recorded, word="")
 
     assert set(board.columns) <= set(offered)
 
 
-def test_a_file_is_completed_where_it_is_yaml(recorded: Path) -> None:
+def test_only_yaml_files_are_completed(recorded: Path) -> None:
     assert pressed("sweeps run ", recorded, word="") == ["bin/", "runs/", "steps.yaml", "tiny.yaml"]
     assert pressed(f"sweeps plan {recorded}/ti", recorded) == [f"{recorded}/tiny.yaml"]
 
@@ -124,7 +124,7 @@ def test_a_key_of_the_file_and_its_values_are_completed(recorded: Path) -> None:
     line = "sweeps run tiny.yaml --set "
     assert pressed(f"{line}base.optimizer.l", recorded) == ["base.optimizer.lr="]
     assert pressed(f"{line}parameters.model.n", recorded) == ["parameters.model.name="]
-    # bash takes what stands behind `=` for a word of its own.
+    # bash splits words at `=`.
     assert pressed(f"{line}method=", recorded, word="") == ["bayes", "random", "grid"]
     assert pressed(f"{line}base.data.augmentation=flip-c", recorded, word="flip-c") == ["flip-crop"]
     assert pressed("sweeps plan steps.yaml --set run_", recorded) == []
@@ -147,25 +147,25 @@ def test_the_rungs_of_the_ladder_on_the_line_are_completed(recorded: Path) -> No
         "sweeps run x.yaml --set nosuch.key=",
     ],
 )
-def test_a_line_that_makes_no_sense_is_met_with_silence(line: str, tmp_path: Path) -> None:
+def test_an_invalid_line_completes_to_nothing(line: str, tmp_path: Path) -> None:
     assert pressed(line, tmp_path) == []
 
 
-def test_a_record_to_be_taken_over_is_a_folder(tmp_path: Path) -> None:
+def test_the_source_of_an_import_is_completed_as_a_folder(tmp_path: Path) -> None:
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada.yaml").touch()
 
     assert pressed("sweeps import a", tmp_path) == ["ada/"]
 
 
-def test_a_record_that_is_no_database_is_met_with_silence(tmp_path: Path) -> None:
+def test_a_damaged_record_completes_to_nothing(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mlflow.db").write_text("not a database, but long enough to be looked at" * 100)
 
     assert pressed("sweeps show q", tmp_path) == []
 
 
-def test_an_answer_comes_at_once_and_imports_nothing_heavy(recorded: Path) -> None:
+def test_completion_is_fast_and_imports_nothing_heavy(recorded: Path) -> None:
     code = (
         "import sys, atexit; from sweeps.cli.main import main\n"
         "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'pandas', 'numpy', 'matplotlib'}\n"
@@ -179,11 +179,11 @@ def test_an_answer_comes_at_once_and_imports_nothing_heavy(recorded: Path) -> No
 
     assert done.stdout.split("\n")[:3] == ["plain,tiny", "plain,tiny-000", "plain,tiny-001"]
     assert "heavy:\n" in done.stdout
-    assert time.perf_counter() - began < 5  # 0.1 s where nothing else runs
+    assert time.perf_counter() - began < 5  # 0.1 s on an idle machine
 
 
-def test_every_argument_and_every_filter_has_candidates() -> None:
-    """A new verb completes at once where its parameters have the types that the others have."""
+def test_every_argument_and_filter_has_completions() -> None:
+    """New verbs get completions from the types of their parameters."""
     plain = [
         *(f"leaderboard {name}" for name in ("where", "sql", "by", "columns", "sort")),
         "run overrides",
@@ -200,7 +200,7 @@ def test_every_argument_and_every_filter_has_candidates() -> None:
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)
-def test_the_script_is_printed_and_is_one_of_its_shell(shell: str, cli: Cli, tmp_path: Path) -> None:
+def test_the_printed_script_is_valid_for_its_shell(shell: str, cli: Cli, tmp_path: Path) -> None:
     printed = cli("completion", shell)
 
     assert printed.exit_code == 0

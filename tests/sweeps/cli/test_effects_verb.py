@@ -1,4 +1,4 @@
-"""`sweeps effects`, and the same from Python and on the page."""
+"""`sweeps effects`, its Python function and its section of the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("instant_training")
 
 @pytest.fixture
 def searched(recorded_runs: Path, tmp_path: Path, cli: Cli) -> Path:
-    """A runs folder in which two values of a learning rate were tried thrice."""
+    """A runs folder with three trials of each of two learning rates."""
     content = tiny(
         run_cap=6,
         method="grid",
@@ -27,7 +27,7 @@ def searched(recorded_runs: Path, tmp_path: Path, cli: Cli) -> Path:
     return recorded_runs
 
 
-def test_effects_are_the_same_as_table_json_csv_python_and_page(searched: Path, tmp_path: Path, cli: Cli) -> None:
+def test_effects_agree_between_table_json_csv_python_and_page(searched: Path, tmp_path: Path, cli: Cli) -> None:
     effects = sweeps.effects("tiny", runs=searched)
 
     table = cli("effects", "tiny", "--runs", searched)
@@ -40,11 +40,11 @@ def test_effects_are_the_same_as_table_json_csv_python_and_page(searched: Path, 
     assert "optimizer.lr" in table.stdout
     assert json.loads(as_json.stdout) == json.loads(json.dumps(asdict(effects)))
     assert as_csv.stdout == f"5 rows written to {tmp_path / 'effects.csv'}\n"
-    # Networks at chance: the page has no conclusive verdict and no chart.
+    # Networks at chance level: the page has no conclusive verdict and no chart.
     assert "No verdict is conclusive yet" in (searched / "reports" / "tiny.html").read_text(encoding="utf-8")
 
 
-def test_two_trials_are_too_few_and_it_says_how_many_are_missing(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
+def test_with_two_trials_it_estimates_the_missing_number(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
     cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline")
 
     result = cli("effects", "tiny", "--runs", recorded_runs)
@@ -53,7 +53,7 @@ def test_two_trials_are_too_few_and_it_says_how_many_are_missing(recorded_runs: 
     assert "too few trials: at least 4 more needed" in result.stdout
 
 
-def test_a_sweep_that_is_not_there_is_refused(runs: Path, cli: Cli) -> None:
+def test_a_missing_sweep_is_rejected(runs: Path, cli: Cli) -> None:
     result = cli("effects", "nobody", "--runs", runs)
 
     assert result.exit_code == 2

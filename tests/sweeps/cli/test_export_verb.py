@@ -1,4 +1,4 @@
-"""`sweeps export` and `sweeps.export_model`: from a name to a file that others can use."""
+"""`sweeps export` and `sweeps.export_model`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_formats_of_the_verb_are_those_that_there_are() -> None:
+def test_the_verb_has_all_export_formats() -> None:
     assert tuple(FORMATS) == CHOICES
 
 
@@ -87,7 +87,7 @@ def test_a_run_named_by_its_number_gets_a_file_in_this_folder(trained: Path, her
     assert names_in(here) == ["tiny-1.pt", "tiny-1.pt.json"]
 
 
-def test_from_python_the_file_gives_what_the_model_gives(trained: Path, tmp_path: Path) -> None:
+def test_the_exported_file_and_the_model_agree(trained: Path, tmp_path: Path) -> None:
     exported = sweeps.export_model("tiny", tmp_path / "a.pt2", format="torch-export", runs=trained)
 
     images_NHWC = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -100,7 +100,7 @@ def test_from_python_the_file_gives_what_the_model_gives(trained: Path, tmp_path
         sweeps.export_model("tiny", tmp_path / "a.pt2", format="torch-export", runs=trained)
 
 
-def test_a_file_that_is_there_is_kept_unless_forced(trained: Path, here: Path, cli: Cli) -> None:
+def test_an_existing_file_is_kept_unless_forced(trained: Path, here: Path, cli: Cli) -> None:
     arguments = ("export", "tiny", "--format", "state-dict", "--out", "a.pt", "--runs", trained)
     (here / "a.pt").write_text("old", encoding="utf-8")
 
@@ -126,7 +126,7 @@ def test_a_file_that_is_there_is_kept_unless_forced(trained: Path, here: Path, c
         (["tiny", "--format", "onnx", "--out", "\udcff.onnx"], "must be UTF-8"),
     ],
 )
-def test_wrong_usage_is_one_clear_error_and_leaves_nothing(
+def test_wrong_usage_is_one_error_and_writes_nothing(
     arguments: list[str], message: str, trained: Path, here: Path, cli: Cli
 ) -> None:
     result = cli("export", *arguments, "--runs", trained)
@@ -136,7 +136,7 @@ def test_wrong_usage_is_one_clear_error_and_leaves_nothing(
     assert names_in(here) == []
 
 
-def test_without_onnx_one_line_says_how_to_install_it(
+def test_without_onnx_the_error_contains_the_install_command(
     trained: Path, here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def test_without_onnx_one_line_says_how_to_install_it(
 
 
 @pytest.mark.trains
-def test_a_rung_without_validation_images_says_no_accuracy(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_a_rung_without_validation_images_prints_no_accuracy(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     base = {"epochs": 1, "precision": "bfloat16", "model": {"width": 4}, "data": {"train_size": 200}}
     path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": [{"name": "a"}]})
     sweeps.run(sweeps.load_ladder(path), runs=recorded_runs, backend="inline")

@@ -1,4 +1,4 @@
-"""`sweeps init` writes a file that runs as it is, or nothing."""
+"""`sweeps init` writes a file that runs unchanged, or nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIMPLE = ("--model", "simple")
 
 
 class Timetable(ImageProbe):
-    """A probe by which every network takes the same for an image."""
+    """A probe with equal seconds per image for every network."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class Timetable(ImageProbe):
 
 
 def sized(minutes: float, *, image_seconds: float = 0.002, slots: int = 2, **changes: Any) -> SizedFile:
-    """Return what fits into the time."""
+    """Return the file that fits into the time."""
     asked = {"name": "mine", "path": Path("mine.yaml"), "time": "10m", "networks": ("simple", "deep")} | changes
     return size_of_starter(Starter(**asked), available=60 * minutes, slots=slots, probe=Timetable(image_seconds))
 
 
-def test_what_is_written_is_planned_run_and_recorded(cli: Cli, tmp_path: Path, runs: Path) -> None:
+def test_a_written_file_is_planned_run_and_recorded(cli: Cli, tmp_path: Path, runs: Path) -> None:
     file = tmp_path / "mine.yaml"
 
     written = cli("init", file, *SIMPLE, "--time", "2m", "--replicates", 0)
@@ -60,7 +60,7 @@ def test_a_name_that_yaml_would_misread_is_written_as_text(cli: Cli, tmp_path: P
     assert load_spec(file).name == name
 
 
-def test_a_ladder_is_written_that_can_be_planned(cli: Cli, tmp_path: Path) -> None:
+def test_a_written_ladder_can_be_planned(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "steps.yaml"
 
     assert cli("init", file, "--ladder", "--model", "simple", "--model", "resnet", "--yes").exit_code == 0
@@ -83,9 +83,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_every_option_gives_a_file_that_loads_and_keeps_the_schema(
-    case: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_option_writes_a_valid_file(case: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nets.py").write_text(
         "import torch\nclass Tiny(torch.nn.Sequential):\n    def __init__(self, num_classes):\n"
         "        super().__init__(torch.nn.Flatten(), torch.nn.Linear(3072, num_classes))\n"
@@ -103,7 +101,7 @@ def test_every_option_gives_a_file_that_loads_and_keeps_the_schema(
     assert [line for line in text.splitlines() if len(line) > 120 and "$schema" not in line] == []
 
 
-def test_the_schema_is_named_by_a_path_that_an_editor_can_follow(cli: Cli, tmp_path: Path) -> None:
+def test_the_path_of_the_schema_exists(cli: Cli, tmp_path: Path) -> None:
     assert cli("init", tmp_path / "mine.yaml", *SIMPLE).exit_code == 0
     elsewhere = (tmp_path / "mine.yaml").read_text().splitlines()[0].partition("$schema=")[2]
     assert elsewhere == schema_file("sweep").as_uri()
@@ -132,7 +130,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_written_is_refused_and_leaves_nothing(
+def test_wrong_options_are_rejected_and_write_nothing(
     case: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -150,7 +148,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_folder_that_may_not_be_written_is_refused(cli: Cli, tmp_path: Path) -> None:
+def test_a_read_only_folder_is_rejected(cli: Cli, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     result = cli("init", tmp_path / "mine.yaml", *SIMPLE)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
@@ -163,7 +161,7 @@ def test_force_overwrites(cli: Cli, tmp_path: Path) -> None:
     assert load_spec(file).name == "mine"
 
 
-def test_a_search_around_a_recorded_run_begins_with_it(cli: Cli, tmp_path: Path, runs: Path) -> None:
+def test_a_search_around_a_recorded_run_starts_with_it(cli: Cli, tmp_path: Path, runs: Path) -> None:
     assert cli("run", write_yaml(tmp_path, tiny()), "--backend", "inline", "--runs", runs).exit_code == 0
 
     result = cli("init", tmp_path / "near.yaml", "--from", "tiny-001", "--runs", runs, "--yes")
@@ -177,7 +175,7 @@ def test_a_search_around_a_recorded_run_begins_with_it(cli: Cli, tmp_path: Path,
 
 
 class TestTheSizeOfATrial:
-    """`TARGET_TRIALS` at the largest size that the time allows; then as many as fit."""
+    """At least `TARGET_TRIALS` trials of the largest size that fits, and as many as fit."""
 
     def test_more_time_never_makes_trials_smaller(self) -> None:
         ranks = [SIZES.index(sized(minutes).size) for minutes in (1, 10, 120, 6000)]
@@ -185,27 +183,27 @@ class TestTheSizeOfATrial:
         assert len(set(ranks)) == 4
 
     @pytest.mark.parametrize("minutes", [5, 30, 600])
-    def test_the_time_is_used_and_kept_and_searches_enough(self, minutes: int) -> None:
+    def test_the_time_is_used_but_not_exceeded_with_enough_trials(self, minutes: int) -> None:
         found = sized(minutes)
         assert 0.5 * minutes * 60 < found.seconds <= minutes * 60
         assert TARGET_TRIALS <= found.run_cap <= MAX_TRIALS
 
-    def test_replicates_take_their_part(self) -> None:
+    def test_replicates_use_part_of_the_time(self) -> None:
         alone, confirmed = sized(10, replicates=0), sized(10, replicates=3)
         assert (confirmed.size.train_size, confirmed.run_cap) < (alone.size.train_size, alone.run_cap)
 
     @pytest.mark.parametrize("is_ladder", [False, True])
-    def test_too_little_time_gives_the_smallest_and_says_how_long_it_takes(self, is_ladder: bool) -> None:
+    def test_too_little_time_gives_the_smallest_size_with_its_estimate(self, is_ladder: bool) -> None:
         found = sized(1, image_seconds=1.0, slots=1, is_ladder=is_ladder)
         assert found.size == SIZES[0]
         assert found.seconds > 60
 
-    def test_a_ladder_ends_in_the_time(self) -> None:
+    def test_a_ladder_fits_into_the_time(self) -> None:
         found = sized(10, is_ladder=True)
         assert found.seconds <= 600
         assert found.size != SIZES[0]
 
-    def test_a_configuration_of_ones_own_keeps_its_size(self) -> None:
+    def test_a_recorded_configuration_keeps_its_size(self) -> None:
         own = TrainingConfig.model_validate({"epochs": 9, "data": {"train_size": 777, "validation_size": 99}})
         base = yaml.safe_load(sized(10, around=own, around_name="quick-003").text)["base"]
         assert (base["epochs"], base["data"]["train_size"]) == (9, 777)

@@ -1,4 +1,4 @@
-"""`sweeps inspect`: pictures of images, augmentations, networks and mistakes, and a test set that stays sealed."""
+"""`sweeps inspect`: pictures of images, augmentations, networks and mistakes, without unsealing the test set."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def finalized(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Pa
 
 @pytest.fixture
 def untested(finalized: Path) -> str:
-    """A run of the search itself, which nothing has measured on the test images."""
+    """A run of the search, without a test result."""
     board = sweeps.leaderboard("tiny", runs=finalized, each_run=True)
     trial = board[board["replicate_of"].isna()].iloc[0]["trial"]
     return f"tiny-{trial:03d}-s0"
@@ -97,7 +97,7 @@ class TestEverySubject:
             (["mistakes", "tiny", "--count", 2], r"mistakes-tiny-00\d-s1-test.png"),
         ],
     )
-    def test_writes_a_picture_without_being_told_where_and_says_where(
+    def test_writes_a_picture_to_the_default_path_and_prints_it(
         self, arguments: list[Any], file: str, finalized: Path, cli: Cli
     ) -> None:
         result = cli("inspect", *arguments, "--runs", finalized)
@@ -109,7 +109,7 @@ class TestEverySubject:
         assert re.fullmatch(file, path.name)
         assert pixels(path).std() > 1
 
-    def test_gives_a_page_where_the_file_is_called_so(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_writes_a_page_for_an_html_file(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
         path = tmp_path / "new" / "page.html"
 
         assert cli("inspect", "mistakes", "tiny", "--out", path, "--runs", finalized).exit_code == 0
@@ -118,7 +118,7 @@ class TestEverySubject:
         assert text.count("<tr>") == 25
         assert re.search(r'<img src="data:image/png;base64,[^"]+" alt="24 small photographs that tiny-', text)
 
-    def test_leaves_nothing_for_gc_and_doctor_to_find(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_gc_and_doctor_ignore_the_pictures(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
         runs = tmp_path / "runs"
         shutil.copytree(finalized, runs)
         shutil.rmtree(runs / "inspect", ignore_errors=True)
@@ -162,7 +162,7 @@ class TestEverySubject:
         (["mistakes", "tiny", "--is", "catt"], "did you mean 'cat'?"),
     ],
 )
-def test_wrong_usage_is_one_clear_error_and_no_file(
+def test_wrong_usage_is_one_error_and_no_file(
     arguments: list[Any], message: str, finalized: Path, tmp_path: Path, cli: Cli
 ) -> None:
     (tmp_path / "file").write_bytes(b"no picture")
@@ -178,14 +178,14 @@ def test_wrong_usage_is_one_clear_error_and_no_file(
 
 
 class TestImages:
-    def test_another_seed_shows_others_and_the_same_seed_the_same(self, tmp_path: Path, cli: Cli) -> None:
+    def test_the_seed_selects_the_images(self, tmp_path: Path, cli: Cli) -> None:
         for name, seed in (("a", 0), ("b", 1), ("c", 0)):
             cli("inspect", "images", "--count", 2, "--seed", seed, "--out", tmp_path / f"{name}.png")
 
         first, other, again = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
         assert first == again != other
 
-    def test_the_test_images_stay_shut(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_test_images_stay_sealed(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
 
         assert cli("inspect", "images", "--out", tmp_path / "a.png").exit_code == 0
@@ -193,7 +193,7 @@ class TestImages:
 
 class TestAugment:
     @pytest.mark.parametrize("recipe", RECIPES)
-    def test_the_last_column_is_what_a_network_is_given_under_this_seed(self, recipe: str) -> None:
+    def test_the_last_column_equals_the_networks_input_for_the_seed(self, recipe: str) -> None:
         config = sweeps.use.single_config.single_config({"data": {"augmentation": recipe}})
         images = load_training_images(progress=False)[0].images_NHWC[:4]
 
@@ -210,7 +210,7 @@ class TestAugment:
             expected = (given_NCHW * 255).round().byte().permute(0, 2, 3, 1).numpy()
             np.testing.assert_array_equal(np.stack(last.images[draw::2]), expected)
 
-    def test_normalised_images_look_as_before_and_idle_steps_are_marked(self) -> None:
+    def test_normalised_images_are_shown_denormalised_and_unchanged_steps_are_marked(self) -> None:
         config = sweeps.use.single_config.single_config(
             {"data": {"augmentation": ["normalize", {"flip": {"p": 0}}], "normalization": "cifar10"}}
         )
@@ -222,7 +222,7 @@ class TestAugment:
         np.testing.assert_array_equal(np.stack(normalized.images), images)
         assert (list(normalized.unchanged), list(flipped.unchanged)) == ([False] * 2, [True] * 2)
 
-    def test_a_run_a_rung_a_list_and_a_sweep_file_are_understood(
+    def test_a_run_a_rung_a_list_and_a_sweep_file_are_accepted(
         self, finalized: Path, untested: str, tmp_path: Path, cli: Cli
     ) -> None:
         chosen = ["--set", "data.augmentation=flip"]
@@ -249,7 +249,7 @@ class TestSummary:
         assert f"{model}: {parameters:,} parameters" in result.stdout
         assert not runs.exists()
 
-    def test_a_network_of_ones_own_a_run_and_a_rung_have_tables(
+    def test_a_custom_network_a_run_and_a_rung_have_tables(
         self, finalized: Path, untested: str, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "inspected_nets.py").write_text(NETS, encoding="utf-8")
@@ -267,7 +267,7 @@ class TestSummary:
         assert kinds["inspected_nets:Tiny"] == ["Conv2d", "Conv2d", "ReLU", "Linear"]
         assert "BatchNorm2d" in kinds[f"{ROOT / 'experiments' / 'ladder.yaml'}:resnet"]
 
-    def test_a_batch_takes_as_many_times_the_memory(self, cli: Cli) -> None:
+    def test_memory_is_proportional_to_the_batch_size(self, cli: Cli) -> None:
         one, many = (
             json.loads(cli("inspect", "summary", "simple", "--batch", batch, "--json").stdout)["totals"]
             for batch in (1, 64)
@@ -285,7 +285,7 @@ class TestSummary:
     def test_a_layer_has_one_line_at_any_usual_width(
         self, model: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # Built once: the 134 million numbers of VGG16 are drawn for seconds.
+        # Built once: initializing the 134 million weights of VGG16 takes seconds.
         layers = cifar_core.layer_table(build(model))
         monkeypatch.setattr(cifar_core, "build_model", lambda config: None)
         monkeypatch.setattr(cifar_core, "layer_table", lambda network: layers)
@@ -300,7 +300,9 @@ class TestSummary:
 
 
 class TestActivations:
-    def test_any_mode_and_size_is_taken_and_names_move_no_cursor(self, runs: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_any_image_mode_and_size_is_accepted_and_names_are_escaped(
+        self, runs: Path, tmp_path: Path, cli: Cli
+    ) -> None:
         for number, (mode, size) in enumerate([("RGB", (1, 1)), ("L", (50, 70)), ("RGBA", (300, 20)), ("P", (33, 32))]):
             path = tmp_path / f"{number} \x1b[31m 猫 $x_{{.png"
             Image.new(mode, size).save(path)
@@ -310,9 +312,7 @@ class TestActivations:
             assert "\x1b" not in page.read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("arguments", [["activations", "--model", "simple"], ["augment", "flip", "--image"]])
-    def test_a_picture_is_not_written_over_the_image_that_it_shows(
-        self, arguments: list[str], tmp_path: Path, cli: Cli
-    ) -> None:
+    def test_a_picture_does_not_overwrite_its_image(self, arguments: list[str], tmp_path: Path, cli: Cli) -> None:
         path = tmp_path / "cat.png"
         Image.new("RGB", (40, 40)).save(path)
         before = path.read_bytes()
@@ -322,7 +322,9 @@ class TestActivations:
         assert (result.exit_code, path.read_bytes()) == (2, before)
         assert "--out would overwrite the image" in result.stderr
 
-    def test_a_network_without_maps_is_told_so(self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_network_without_feature_maps_is_an_error(
+        self, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "flat_nets.py").write_text(
             "from torch import nn\n\ndef flat(num_classes=10):\n"
             "    return nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes))\n",
@@ -339,7 +341,7 @@ class TestActivations:
 
 
 class TestMistakes:
-    def test_are_those_that_the_record_says_the_surest_first(self, finalized: Path) -> None:
+    def test_equal_the_record_with_the_most_confident_first(self, finalized: Path) -> None:
         reader = MlflowReader(finalized)
         board = sweeps.leaderboard("tiny", runs=finalized, each_run=True)
         tested = board[board["test_accuracy"].notna()].iloc[0]
@@ -357,7 +359,7 @@ class TestMistakes:
             assert each.truth == images.labels_N[each.number] != each.predicted == each.probabilities_K.argmax()
             np.testing.assert_array_equal(each.image_HWC, images.images_NHWC[each.number])
 
-    def test_are_kept_sealed_for_a_run_that_was_not_tested(
+    def test_are_sealed_for_an_untested_run(
         self, finalized: Path, untested: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
@@ -387,14 +389,14 @@ class TestMistakes:
             image = training.images_NHWC[each["image"]]
             assert (validation.images_NHWC == image).all(axis=(1, 2, 3)).any()
 
-    def test_change_no_record_and_are_no_look(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_change_no_record_and_log_no_access(self, finalized: Path, tmp_path: Path, cli: Cli) -> None:
         before = snapshot(finalized)
 
         assert cli("inspect", "mistakes", "tiny", "--out", tmp_path / "a.png", "--runs", finalized).exit_code == 0
 
         assert snapshot(finalized) == before
 
-    def test_that_are_not_those_of_the_record_are_said_to_be_so(
+    def test_that_differ_from_the_record_are_reported(
         self, finalized: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         images = cifar_core.data.load.load_test_images(progress=False)
@@ -412,7 +414,7 @@ class TestMistakes:
         assert "compared with the recorded result of every image: not the same" in result.stdout
         assert "2 images classified differently from the record (3, 8)" in result.stderr
 
-    def test_of_one_class_taken_for_another_are_no_others(self, finalized: Path, cli: Cli) -> None:
+    def test_are_filtered_by_true_and_predicted_class(self, finalized: Path, cli: Cli) -> None:
         found = find_mistakes(MlflowReader(finalized), "tiny", runs=finalized).found[0]
         truth, taken_for = CLASS_NAMES[found.truth], CLASS_NAMES[found.predicted]
 
@@ -423,7 +425,7 @@ class TestMistakes:
 
 class TestOpen:
     @pytest.mark.parametrize("arguments", [["images", "--count", 1], ["summary", "simple"]])
-    def test_opens_the_file_and_says_where_nothing_can(
+    def test_opens_the_file_or_reports_that_nothing_can(
         self, arguments: list[Any], runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         opened: list[str] = []

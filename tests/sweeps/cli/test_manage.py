@@ -1,4 +1,4 @@
-"""Verbs that look at, end and delete a sweep while something else happens to it."""
+"""`status`, `stop` and `rm` during concurrent events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sweep_fakes import Cli, book, next_trial, tiny, write_yaml
 from sweeps.store.folder import SweepFolder
 
 
-def test_rm_holds_the_sweep_while_its_question_is_open(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_rm_locks_the_sweep_during_the_confirmation(tmp_path: Path, runs: Path, cli: Cli) -> None:
     next_trial(book(runs).open())
     command = [sys.executable, "-c", "from sweeps.cli.main import main; main()", "rm", "tiny", "--runs", str(runs)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
@@ -38,7 +38,7 @@ def test_rm_holds_the_sweep_while_its_question_is_open(tmp_path: Path, runs: Pat
     assert (runs / "sweeps" / "tiny" / "journal.log").exists()
 
 
-def test_rm_of_a_sweep_that_runs_is_refused_before_it_asks(runs: Path, cli: Cli) -> None:
+def test_rm_of_a_running_sweep_is_rejected_before_the_confirmation(runs: Path, cli: Cli) -> None:
     tiny = book(runs)
     tiny.open()
     with tiny.folder.locked():
@@ -49,7 +49,7 @@ def test_rm_of_a_sweep_that_runs_is_refused_before_it_asks(runs: Path, cli: Cli)
     assert "delete tiny" not in refused.output
 
 
-def test_stop_does_not_say_stopped_of_a_driver_that_was_killed(runs: Path, cli: Cli) -> None:
+def test_stop_reports_a_killed_driver(runs: Path, cli: Cli) -> None:
     tiny = book(runs)
     next_trial(tiny.open())
     hold = f"""
@@ -75,19 +75,19 @@ with SweepFolder(Path({str(runs)!r}), "tiny").locked():
 class TestADriverOnAnotherHost:
     @pytest.fixture
     def note(self, runs: Path) -> Path:
-        """What a driver in a container leaves whose host name is another one each time."""
+        """The note of a driver in a container with a changing host name."""
         tiny = book(runs)
         next_trial(tiny.open())
         note = tiny.folder.path / "driver.json"
         note.write_text(json.dumps({"pid": 1, "host": "box1", "since": time.time(), "doing": "run"}))
         return note
 
-    def test_is_believed_while_it_gives_signs(self, note: Path, runs: Path, cli: Cli) -> None:
+    def test_counts_as_running_while_its_heartbeat_is_recent(self, note: Path, runs: Path, cli: Cli) -> None:
         assert "run by process 1 on box1" in cli("list", "--runs", runs).output
         stopped = cli("stop", "tiny", "--runs", runs)
         assert (stopped.exit_code, "Run `sweeps stop tiny` there" in stopped.output) == (2, True)
 
-    def test_is_assumed_dead_after_minutes_without_one(self, note: Path, runs: Path, cli: Cli) -> None:
+    def test_counts_as_dead_without_a_recent_heartbeat(self, note: Path, runs: Path, cli: Cli) -> None:
         for path in (note, note.with_name("journal.log")):
             os.utime(path, (time.time() - 300,) * 2)
 
@@ -99,7 +99,7 @@ class TestADriverOnAnotherHost:
             assert "on box1; assumed dead" in said.output
             assert "run by" not in said.output
 
-    def test_gives_a_sign_again_and_again(self, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_renews_its_heartbeat(self, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sweeps.store.folder.HEARTBEAT_SECONDS", 0.05)
         folder = SweepFolder(runs, "tiny")
         note = folder.path / "driver.json"
@@ -110,7 +110,7 @@ class TestADriverOnAnotherHost:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
 
-    def test_is_alive_where_its_lock_is_seen_held(self, note: Path, runs: Path, cli: Cli) -> None:
+    def test_counts_as_running_while_its_lock_is_held(self, note: Path, runs: Path, cli: Cli) -> None:
         with filelock.FileLock(note.with_name("driver.lock")):
             os.utime(note, (0, 0))
             os.utime(note.with_name("journal.log"), (0, 0))
@@ -130,7 +130,7 @@ def test_rm_of_a_link_to_a_folder_deletes_its_target(tmp_path: Path, runs: Path,
     assert not (tmp_path / "large disk").exists()
 
 
-def test_rm_on_nfs_where_the_open_lock_stays_is_no_error(runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rm_on_nfs_ignores_the_open_lock_file(runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     next_trial(book(runs).open())
     folder = runs / "sweeps" / "tiny"
     unlink, rmtree = os.unlink, shutil.rmtree
@@ -158,7 +158,7 @@ def test_rm_on_nfs_where_the_open_lock_stays_is_no_error(runs: Path, cli: Cli, m
     assert not folder.exists()
 
 
-def test_rm_that_fails_half_way_still_rewrites_the_board(runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_rm_still_rewrites_the_leaderboard(runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     next_trial(book(runs).open())
     board = runs / "leaderboard.csv"
     board.write_text("of before\n")
@@ -175,7 +175,7 @@ def test_rm_that_fails_half_way_still_rewrites_the_board(runs: Path, cli: Cli, m
     assert board.read_text() != "of before\n"
 
 
-def test_rm_of_a_link_to_another_sweep_deletes_the_link_alone(runs: Path, cli: Cli) -> None:
+def test_rm_of_a_link_to_another_sweep_only_deletes_the_link(runs: Path, cli: Cli) -> None:
     next_trial(book(runs, name="other").open())
     (runs / "sweeps" / "tiny").symlink_to("other")
 

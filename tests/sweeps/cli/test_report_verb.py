@@ -1,4 +1,4 @@
-"""`sweeps report`, and the page that a run leaves at its end."""
+"""`sweeps report`, and the page at the end of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sweep_fakes import Cli, tiny, write_yaml
 pytestmark = pytest.mark.usefixtures("instant_training")
 
 
-def test_a_run_leaves_the_page_and_names_it_in_one_line(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
+def test_a_run_writes_the_page_and_prints_its_path(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
     file = write_yaml(tmp_path, tiny())
 
     result = cli("run", file, "--runs", recorded_runs, "--backend", "inline", "--report")
@@ -32,7 +32,7 @@ def test_a_run_leaves_the_page_and_names_it_in_one_line(recorded_runs: Path, tmp
     assert (tmp_path / "other" / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>\n<html lang=")
 
 
-def test_a_page_that_cannot_be_written_harms_no_run(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
+def test_a_page_that_cannot_be_written_does_not_affect_the_run(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
     (recorded_runs / "reports").write_text("in the way", encoding="utf-8")
 
     result = cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline", "--report")
@@ -51,7 +51,7 @@ def test_a_page_that_cannot_be_written_harms_no_run(recorded_runs: Path, tmp_pat
     assert "cannot be written" in refused.output
 
 
-def test_what_is_no_page_is_not_replaced(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
+def test_a_file_that_is_not_a_page_is_not_replaced(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
     cli("run", write_yaml(tmp_path, tiny(run_cap=1)), "--runs", recorded_runs, "--backend", "inline")
     precious = tmp_path / "thesis.tex"
     precious.write_text("years of work", encoding="utf-8")
@@ -63,7 +63,7 @@ def test_what_is_no_page_is_not_replaced(recorded_runs: Path, tmp_path: Path, cl
     assert precious.read_text(encoding="utf-8") == "years of work"
 
 
-def test_a_sweep_that_is_not_there_is_refused_and_nothing_is_written(runs: Path, cli: Cli) -> None:
+def test_a_missing_sweep_is_rejected_and_nothing_is_written(runs: Path, cli: Cli) -> None:
     result = cli("report", "nobody", "--runs", runs)
 
     assert result.exit_code == 2
@@ -71,9 +71,7 @@ def test_a_sweep_that_is_not_there_is_refused_and_nothing_is_written(runs: Path,
     assert not runs.exists()
 
 
-def test_a_record_that_cannot_be_read_leaves_the_journal_to_speak(
-    recorded_runs: Path, tmp_path: Path, cli: Cli
-) -> None:
+def test_with_an_unreadable_record_the_page_uses_the_journal(recorded_runs: Path, tmp_path: Path, cli: Cli) -> None:
     cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--backend", "inline", "--report")
     (recorded_runs / "mlflow.db").write_bytes(b"no database at all" * 100)
 

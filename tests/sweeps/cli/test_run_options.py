@@ -1,4 +1,4 @@
-"""One set of run options for every function and verb that trains."""
+"""All functions and verbs that train have the same options."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def test_every_verb_that_trains_has_every_run_option(verb: object) -> None:
 
 
 @pytest.mark.parametrize("verb", [run, ladder, ablate, replicate], ids=lambda verb: str(verb.name))
-def test_every_verb_that_leaves_a_page_can_leave_it_out(verb: object) -> None:
+def test_every_verb_that_writes_a_page_has_no_report(verb: object) -> None:
     assert "report" in {parameter.name for parameter in verb.params}  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What a screen cannot show, a reader that has gone, and Python without docstrings."""
+"""Output in other encodings, closed pipes, and Python without docstrings."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[byte
         ("latin-1", "a > b × \\xff é|12.70 (12.06-13.37) ±|".encode("latin-1")),
     ],
 )
-def test_what_an_encoding_lacks_is_written_in_another_way(encoding: str, shown: bytes) -> None:
+def test_characters_that_an_encoding_lacks_are_replaced(encoding: str, shown: bytes) -> None:
     process = run("-c", PRINT, PYTHONIOENCODING=encoding)
 
     assert process.stderr == b""
     assert process.stdout.replace(b"\n", b"|") == shown
 
 
-def test_a_reader_that_ends_early_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
     process = subprocess.run(
@@ -73,7 +73,7 @@ def test_help_and_schema_are_the_same_without_docstrings() -> None:
     assert asked[2] == schema_file("sweep").read_bytes()
 
 
-def test_the_help_groups_its_verbs_and_cuts_no_sentence() -> None:
+def test_the_help_has_sections_and_truncates_nothing() -> None:
     text = sweeps.get_help(sweeps.make_context("sweeps", [], resilient_parsing=True, terminal_width=80))
 
     assert re.findall(r"^(\w+):$", text, re.MULTILINE) == ["Options", "View", "Run", "Confirm", "Use", "Maintain"]
@@ -83,7 +83,7 @@ def test_the_help_groups_its_verbs_and_cuts_no_sentence() -> None:
 
 
 def test_every_console_is_made_in_one_module() -> None:
-    # rich reads `[/red]` in a file's name as markup, unless a console has markup off.
+    # Rich parses `[/red]` in a file name as markup, unless markup is off.
     made = [path for path in (ROOT / "sweeps").rglob("*.py") if re.search(r"(?<!\w)Console\(", path.read_text("utf-8"))]
 
     assert [path.name for path in made] == ["formatting.py"]

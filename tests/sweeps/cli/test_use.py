@@ -1,4 +1,4 @@
-"""`sweeps predict` and `sweeps.load_model`: from a name to what is on a picture."""
+"""`sweeps predict` and `sweeps.load_model`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder of two pictures, a file that is none, and one of another kind."""
+    """A folder of two images, a file that is not an image, and one of another kind."""
     images, _ = load_training_images(progress=False)
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -51,20 +51,20 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_table_names_the_likeliest_classes_and_who_says_so(trained: Path, pictures: Path, cli: Cli) -> None:
+def test_a_table_has_the_likeliest_classes_and_the_run(trained: Path, pictures: Path, cli: Cli) -> None:
     result = cli("predict", "tiny", pictures, "--runs", trained, "--top", 2)
 
     assert result.exit_code == 0, result.output
     heading, *rows, by = result.stdout.splitlines()
     assert heading.split() == ["image", "class", "%", "2.", "%"]
-    # A long path wraps; the classes stand beside its first line.
+    # A long path wraps; the classes are next to its first line.
     named = [word for row in rows for word in row.split() if word in CLASS_NAMES]
     assert len(named) == 4
     best = sweeps.leaderboard("tiny", runs=trained).iloc[0]
     assert by == f"by tiny-{best['trial']:03d}-s1"
 
 
-def test_files_patterns_and_standard_input_are_the_same_pictures(trained: Path, pictures: Path) -> None:
+def test_files_patterns_and_standard_input_give_equal_predictions(trained: Path, pictures: Path) -> None:
     def classes(*images: object, given: bytes = b"") -> list[str]:
         arguments = ["predict", "tiny", *map(str, images), "--runs", str(trained), "--json", "--top", "1"]
         result = CliRunner().invoke(command, arguments, input=given)
@@ -78,7 +78,7 @@ def test_files_patterns_and_standard_input_are_the_same_pictures(trained: Path, 
     assert classes("-", given=(pictures / "1.png").read_bytes()) == both[1:]
 
 
-def test_what_cannot_be_read_is_named_and_left_out(trained: Path, pictures: Path, cli: Cli) -> None:
+def test_unreadable_images_are_listed_and_skipped(trained: Path, pictures: Path, cli: Cli) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
 
     result = cli("predict", "tiny", pictures, pictures / "none.png", "--runs", trained, "--json", "--top", 1)
@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_named_and_left_out(trained: Path, pictures: Path
     assert "2 of 4 images were skipped" in result.stderr
 
 
-def test_a_folder_is_descended_and_an_image_given_twice_counts_twice(trained: Path, pictures: Path, cli: Cli) -> None:
+def test_a_folder_is_searched_and_duplicates_are_kept(trained: Path, pictures: Path, cli: Cli) -> None:
     deep = pictures / "a" / "b"
     deep.mkdir(parents=True)
     shutil.copy(pictures / "0.png", deep / "photo [final].png")
@@ -104,7 +104,7 @@ def test_a_folder_is_descended_and_an_image_given_twice_counts_twice(trained: Pa
     assert "".join(line.split("  ")[0] for line in table.splitlines()).count("[final].png") == 1
 
 
-def test_a_web_address_is_fetched_past_the_proxy_of_the_environment(
+def test_a_local_web_address_bypasses_the_proxy(
     trained: Path, pictures: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -128,7 +128,7 @@ def test_a_web_address_is_fetched_past_the_proxy_of_the_environment(
         assert words in result.stderr
 
 
-def test_csv_has_a_row_a_class(trained: Path, pictures: Path, tmp_path: Path, cli: Cli) -> None:
+def test_csv_has_a_row_per_class(trained: Path, pictures: Path, tmp_path: Path, cli: Cli) -> None:
     result = cli("predict", "tiny/0", pictures / "0.png", "--runs", trained, "--csv", tmp_path / "a.csv")
 
     assert (result.exit_code, result.stdout) == (0, "")
@@ -148,7 +148,7 @@ def test_csv_has_a_row_a_class(trained: Path, pictures: Path, tmp_path: Path, cl
         (["tiny"], "Missing argument"),
     ],
 )
-def test_wrong_usage_is_one_clear_error(
+def test_wrong_usage_is_one_error(
     arguments: list[str], message: str, trained: Path, pictures: Path, tmp_path: Path, cli: Cli
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -161,7 +161,7 @@ def test_wrong_usage_is_one_clear_error(
     assert message in result.stderr
 
 
-def test_load_model_gives_the_best_and_predicts_what_was_measured(trained: Path) -> None:
+def test_load_model_returns_the_best_with_its_recorded_predictions(trained: Path) -> None:
     board = sweeps.leaderboard("tiny", runs=trained, each_run=True)
     images, _ = load_training_images(progress=False)
 
@@ -177,7 +177,7 @@ def test_load_model_gives_the_best_and_predicts_what_was_measured(trained: Path)
         model.predict(np.zeros((32, 32), np.uint8))
 
 
-def test_a_network_whose_weights_are_gone_says_what_to_do(trained: Path, pictures: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_an_error_with_the_next_step(trained: Path, pictures: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(trained, runs)
     shutil.rmtree(runs / "sweeps" / "tiny" / "checkpoints")
@@ -189,7 +189,7 @@ def test_a_network_whose_weights_are_gone_says_what_to_do(trained: Path, picture
         sweeps.load_model("tiny", runs=runs)
 
 
-def test_of_a_run_that_did_not_end_there_is_no_network(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_an_incomplete_run_has_no_network(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     changes: dict[str, Any] = {"parameters": {"optimizer.lr": {"value": 1e30}}, "run_cap": 1}
     cli("run", write_yaml(tmp_path, tiny(**changes)), "--runs", recorded_runs, "--backend", "inline")
 

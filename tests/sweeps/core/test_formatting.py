@@ -1,4 +1,4 @@
-"""One way to write a number, on every screen."""
+"""Numbers and words are formatted in one way everywhere."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_nothing_but_the_formatting_module_writes_percent() -> None:
         "comparison.py",
         "tradeoff.py",
         "charts.py",
-    }  # they draw and calculate with percent, and write none
+    }  # they draw and calculate in percent, but format no text
     files = [path for path in PACKAGE.rglob("*.py") if path.name not in {"formatting.py"} | drawn]
 
     assert [path.name for path in files if own.search(path.read_text(encoding="utf-8"))] == []
@@ -73,15 +73,15 @@ def test_nothing_but_the_formatting_module_writes_percent() -> None:
         (599.4, "9 min 59 s"), (600, "10 min"), (5399, "1 h 30 min"), (11_100, "3 h 05 min"), (7_199, "2 h 00 min"),
     ],
 )  # fmt: skip
-def test_a_duration_says_no_more_than_one_wants_to_know(seconds: float, text: str) -> None:
+def test_a_duration_has_at_most_two_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_points_have_a_sign_and_nothing_is_no_minus() -> None:
+def test_points_have_a_sign_and_zero_is_positive() -> None:
     assert [points(value) for value in (4.123, -0.3, -0.001)] == ["+4.12", "-0.30", "+0.00"]
 
 
-def test_a_text_that_is_cut_says_so() -> None:
+def test_a_truncated_text_ends_with_an_ellipsis() -> None:
     assert (truncated("abcdef", 6), truncated("abcdefg", 6)) == ("abcdef", "abcde…")
 
 
@@ -93,7 +93,7 @@ def test_a_value_is_written_as_in_a_file(value: object, text: str) -> None:
     assert value_text(value) == text
 
 
-def test_augmentations_of_the_same_operations_differ_by_what_is_not_default() -> None:
+def test_equal_operations_are_distinguished_by_non_default_arguments() -> None:
     def text(*operations: Any) -> str:
         config = TrainingConfig.model_validate({"data": {"augmentation": ["normalize", *operations]}})
         return value_text(config.dotted()["data.augmentation"])
@@ -114,13 +114,13 @@ def test_a_configuration_is_described_by_network_batch_and_learning_rate() -> No
 @pytest.mark.parametrize(
     ("columns", "width"), [("140", 140), ("60", 60), ("", 100), ("0", 100), ("-5", 100), ("wide", 100)]
 )
-def test_without_a_terminal_the_user_may_say_how_wide_it_is(columns: str, width: int) -> None:
+def test_without_a_terminal_columns_sets_the_width(columns: str, width: int) -> None:
     assert plain_width({"COLUMNS": columns}) == width
     assert plain_width({}) == 100
 
 
 @pytest.mark.parametrize("columns", [50, 70, None])
-def test_a_table_in_a_pipe_is_as_wide_as_the_user_says(columns: int | None) -> None:
+def test_a_table_in_a_pipe_has_the_width_of_columns(columns: int | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     code = "from sweeps.cli.main import main; main()"
     said = subprocess.run(
@@ -135,7 +135,9 @@ def test_a_table_in_a_pipe_is_as_wide_as_the_user_says(columns: int | None) -> N
     assert max(map(len, table)) in range((columns or 100) - 9, (columns or 100) + 1)
 
 
-def test_a_log_is_named_so_that_it_can_be_opened_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_a_log_can_be_opened_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert log_path("sweeps/a/logs/0.log", Path("runs")) == "runs/sweeps/a/logs/0.log"
@@ -147,7 +149,7 @@ def test_a_log_is_named_so_that_it_can_be_opened_from_here(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("terminal", "lines"), [(True, ["[a] trial that", "was stopped"]), (False, ["[a] trial that was stopped"])]
 )
-def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_else(terminal: bool, lines: list[str]) -> None:
+def test_a_sentence_wraps_between_words_on_terminals_only(terminal: bool, lines: list[str]) -> None:
     output = io.StringIO()
 
     print_sentence(
@@ -157,7 +159,7 @@ def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_else(terminal
     assert [line.rstrip() for line in output.getvalue().splitlines()] == lines
 
 
-def test_a_console_prints_values_that_look_like_markup_as_they_are() -> None:
+def test_a_console_prints_markup_literally() -> None:
     from rich.table import Table
 
     output = io.StringIO()

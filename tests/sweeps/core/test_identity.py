@@ -1,4 +1,4 @@
-"""Who is the same run, who is a replicate, and who may be ranked against whom."""
+"""Identity of runs, replicates and comparable protocols."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def protocol(epochs: int = 6, **data: Any) -> Protocol:
 
 
 class TestProtocol:
-    def test_no_train_size_is_the_same_as_what_validation_leaves(self) -> None:
+    def test_without_train_size_all_images_that_validation_leaves_are_used(self) -> None:
         assert protocol(validation_size=5000) == protocol(validation_size=5000, train_size=45_000)
 
     @pytest.mark.parametrize(
@@ -29,14 +29,14 @@ class TestProtocol:
             protocol(validation_size=5000, split_seed=1),
         ],
     )
-    def test_another_budget_or_other_images_are_another(self, other: Protocol) -> None:
+    def test_another_budget_or_other_images_are_another_protocol(self, other: Protocol) -> None:
         assert protocol(validation_size=5000) != other
 
-    def test_the_seed_of_a_split_that_splits_nothing_does_not_matter(self) -> None:
+    def test_the_split_seed_is_ignored_without_validation_images(self) -> None:
         assert protocol(split_seed=3) == protocol()
 
     @given(st.integers(0, 20_000), st.one_of(st.none(), st.integers(1, 30_000)), st.integers(0, 9), st.integers(1, 99))
-    def test_the_budget_counts_an_image_once_an_epoch(
+    def test_the_budget_is_images_times_epochs(
         self, validation: int, train: int | None, split: int, epochs: int
     ) -> None:
         found = protocol(epochs, validation_size=validation, train_size=train, split_seed=split)
@@ -70,14 +70,14 @@ class TestIdentity:
 
 
 class TestReplicates:
-    def test_one_configuration_of_two_networks_is_two_groups(self) -> None:
+    def test_custom_networks_with_different_code_are_different_groups(self) -> None:
         first, second = (replicate_group(config_id="c", source=source) for source in ("a", "b"))
 
         assert first != second
 
 
 @given(st.sampled_from(["quick-0123abcd", "my.sweep-0123abcd", "a.2-00000000"]), st.integers(0, 1000))
-def test_the_generation_of_a_study_is_read_off_its_name(base: str, number: int) -> None:
+def test_the_generation_of_a_study_follows_from_its_name(base: str, number: int) -> None:
     assert generation(name_of_generation(base, number), of=base) == number
     assert generation(name_of_generation(f"{base}x", number), of=base) is None
     assert generation(f"{base}.replicates", of=base) is None
@@ -85,6 +85,6 @@ def test_the_generation_of_a_study_is_read_off_its_name(base: str, number: int) 
 
 
 def test_a_study_keeps_its_name() -> None:
-    # Another name would begin every recorded sweep anew.
+    # Another name would start a new study for every recorded sweep.
     assert study_name("tiny", {"b": 1, "a": [0.5, None]}) == study_name("tiny", {"a": [0.5, None], "b": 1})
     assert study_name("ladder", {"kind": "ladder"}) == "ladder-358ee388"

@@ -1,4 +1,4 @@
-"""How a storage is named, who says it, and that no secret is ever part of it."""
+"""Addresses of storages, their precedence, and that they never contain a secret."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestNames:
     @pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/a/b", "gs://bucket/x", "memory://here/x"])
-    def test_a_url_stays_as_it_is(self, url: str) -> None:
+    def test_a_url_is_unchanged(self, url: str) -> None:
         assert check_storage(url) == url
         assert check_storage(f"{url}/") == url
 
-    def test_a_folder_becomes_a_whole_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_folder_becomes_an_absolute_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
 
         assert check_storage("there") == str(tmp_path / "there")
@@ -50,30 +50,28 @@ class TestNames:
             "sftp://me:hush@host/x",
         ],
     )
-    def test_a_secret_in_a_url_is_refused_and_not_repeated(self, url: str) -> None:
+    def test_a_secret_in_a_url_is_rejected_and_not_printed(self, url: str) -> None:
         with pytest.raises(ValueError, match="environment") as refused:
             check_storage(url)
 
         assert "hush" not in str(refused.value)
 
     @pytest.mark.parametrize("url", ["", "  ", "s3://", "https://bucket.example/x"])
-    def test_what_is_no_storage_is_refused(self, url: str) -> None:
+    def test_an_invalid_storage_is_rejected(self, url: str) -> None:
         with pytest.raises(ValueError, match="s3://bucket/prefix"):
             check_storage(url)
 
     @pytest.mark.parametrize("storage", ["s3:/lab/x", "s3:lab/x", "S3:/lab/x", "gs:/b"])
-    def test_a_url_with_a_slash_too_few_is_no_folder(self, storage: str) -> None:
+    def test_a_url_with_a_missing_slash_is_rejected(self, storage: str) -> None:
         name = storage.partition(":")[2].lstrip("/")
 
         with pytest.raises(ValueError, match=f"Did you mean {storage.partition(':')[0].lower()}://{name}"):
             check_storage(storage)
 
-    def test_a_scheme_means_the_same_in_capitals_and_a_name_does_not(self) -> None:
+    def test_a_scheme_is_case_insensitive_and_a_name_is_not(self) -> None:
         assert check_storage("S3://Lab/X") == "s3://Lab/X"
 
-    def test_a_sqlite_file_means_the_same_from_every_folder(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_url_of_a_sqlite_file_becomes_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
 
         assert check_study_storage("sqlite:///studies.db") == f"sqlite:///{tmp_path}/studies.db"
@@ -85,7 +83,7 @@ class TestNames:
             check_study_storage(url)
 
     @given(st.text(min_size=1, max_size=30, alphabet=st.characters(exclude_characters="/@?#[]\\", codec="ascii")))
-    def test_no_password_of_a_database_comes_through(self, password: str) -> None:
+    def test_no_password_of_a_database_is_kept(self, password: str) -> None:
         url = f"postgresql://me:{password}@host/studies"
 
         assert without_password(url) == "postgresql://me@host/studies"
@@ -94,11 +92,11 @@ class TestNames:
         assert password not in str(refused.value).replace("password", "") or len(password) < 4
 
     @pytest.mark.parametrize("url", ["studies", "redis://host/0", "s3://bucket", "postgres"])
-    def test_what_is_no_database_is_refused(self, url: str) -> None:
+    def test_an_invalid_database_url_is_rejected(self, url: str) -> None:
         with pytest.raises(ValueError, match="postgresql://user@host/database"):
             check_study_storage(url)
 
-    def test_a_file_with_a_secret_is_refused_by_its_key(self, tmp_path: Path, cli: Cli) -> None:
+    def test_a_file_with_a_secret_is_rejected_with_its_key(self, tmp_path: Path, cli: Cli) -> None:
         path = write_yaml(tmp_path, tiny(storage="s3://a:hush@b", study_storage="postgresql://me:hush@host/x"))
 
         result = cli("plan", path)
@@ -109,8 +107,8 @@ class TestNames:
         assert "PGPASSWORD" in result.stderr
 
 
-class TestWhoSaysIt:
-    def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
+class TestPrecedence:
+    def test_the_command_line_overrides_the_environment_which_overrides_the_file(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file, flag = Storages(storage="s3://file"), Storages(storage="s3://flag")
@@ -122,13 +120,13 @@ class TestWhoSaysIt:
         assert resolve_storages(file=file, environment=False).storage == "s3://file"
         assert resolve_storages(flag=flag, file=file).storage == "s3://flag"
 
-    def test_who_said_what_is_wrong_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_error_names_the_option_variable_or_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(STORAGE, "https://somewhere/x")
 
         with pytest.raises(SweepError, match=f"^{STORAGE}: "):
             resolve_storages()
 
-    def test_only_the_environment_may_hold_a_databases_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_the_environment_may_contain_a_databases_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@host/x")
 
         storages = resolve_storages()
@@ -138,7 +136,7 @@ class TestWhoSaysIt:
         assert with_password("postgresql://me@other/x") == "postgresql://me@other/x"
 
 
-def test_a_password_with_an_at_sign_is_refused_without_being_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_with_an_at_sign_is_rejected_without_being_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STUDY_STORAGE, "postgresql://me:hush@again@host/x")
 
     with pytest.raises(SweepError, match="Write %40") as refused:

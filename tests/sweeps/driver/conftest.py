@@ -1,4 +1,4 @@
-"""What the tests of a sweep's start share: none of them trains, unless it is marked so."""
+"""Fixtures of the driver's tests. Only tests with the mark `trains` train."""
 
 from __future__ import annotations
 

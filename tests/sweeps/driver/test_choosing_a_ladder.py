@@ -1,4 +1,4 @@
-"""A ladder that is chosen on validation images: the test set stays sealed until its last measurement."""
+"""Ladders on validation images: the test set stays sealed until the final measurement."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def runs(recorded_runs: Path) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Each time that the test images are opened."""
+    """The accesses to the test images."""
     looks: list[str] = []
     load = cifar_core.data.load.load_test_images
 
@@ -52,7 +52,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return looks
 
 
-def test_rungs_are_compared_by_validation_accuracy_and_the_test_images_stay_sealed(
+def test_rungs_are_compared_on_validation_images_and_the_test_set_stays_sealed(
     tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
     result = cli("ladder", write_yaml(tmp_path, chosen(seeds=3)), "--runs", runs, "--backend", "inline", "--report")
@@ -75,13 +75,13 @@ def test_rungs_are_compared_by_validation_accuracy_and_the_test_images_stay_seal
     for row in rows:
         mean = sum(means[row["rung"]]) / 3
         assert float(row["val_accuracy_percent"]) == pytest.approx(100 * mean, abs=0.005)
-    assert not (runs / "sweeps" / "steps" / "ladder.html").exists()  # one page a ladder
+    assert not (runs / "sweeps" / "steps" / "ladder.html").exists()  # one page per ladder
     for page in (runs / "reports" / "steps.html",):
         text = re.sub(r"<style>.*?</style>|data:image\S+|<script.*?</script>", "", page.read_text(), flags=re.DOTALL)
         assert not re.search(r"test acc", text, re.IGNORECASE), page
 
 
-def test_one_run_has_wilsons_interval_on_its_validation_images(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_one_run_has_a_wilson_interval_on_its_validation_images(tmp_path: Path, runs: Path, cli: Cli) -> None:
     cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline")
 
     rows = list(csv.DictReader((runs / "sweeps" / "steps" / "ladder.csv").open(encoding="utf-8")))
@@ -91,7 +91,7 @@ def test_one_run_has_wilsons_interval_on_its_validation_images(tmp_path: Path, r
     assert all(float(row["ci_high_percent"]) - float(row["ci_low_percent"]) > 10 for row in rows), "100 images, wide"
 
 
-def test_the_last_measurement_tests_each_rung_once_and_is_noted(
+def test_the_final_measurement_tests_each_rung_once_and_is_logged(
     tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
     path = write_yaml(tmp_path, chosen())
@@ -116,7 +116,7 @@ def test_the_last_measurement_tests_each_rung_once_and_is_noted(
     assert len(list(read_accesses(runs))) == 1
 
 
-def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_path: Path) -> None:
+def test_the_final_measurement_trains_on_the_validation_images(tmp_path: Path) -> None:
     base = {"epochs": 1, "data": {"validation_size": 5000}}
 
     final = load_ladder(write_yaml(tmp_path, chosen(base=base))).final()
@@ -143,7 +143,7 @@ def test_the_last_measurement_gives_the_validation_images_back_to_training(tmp_p
         {"base": {"epochs": 2, "data": {"validation_size": 5000}}, "scale": {"train_size": 300, "epochs": 0.5}},
     ],
 )
-def test_the_recorded_last_measurement_runs_the_same_without_the_file(sized: dict[str, Any], tmp_path: Path) -> None:
+def test_the_recorded_final_measurement_needs_no_other_file(sized: dict[str, Any], tmp_path: Path) -> None:
     final = load_ladder(write_yaml(tmp_path, chosen(**sized))).final()
     recorded = tmp_path / "recorded.yaml"
     recorded.write_text(final.text, encoding="utf-8")
@@ -153,7 +153,7 @@ def test_the_recorded_last_measurement_runs_the_same_without_the_file(sized: dic
     assert (again.name, again.measured_on, again.rungs) == (final.name, final.measured_on, final.rungs)
 
 
-def test_a_ladder_named_like_a_last_measurement_is_refused(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_a_ladder_named_like_a_final_measurement_is_rejected(tmp_path: Path, runs: Path, cli: Cli) -> None:
     base = {"epochs": 1, "model": {"width": 4}, "data": {"train_size": 200}}
     content = {"name": "steps-final", "base": base, "rungs": RUNGS[:1]}
     assert cli("ladder", write_yaml(tmp_path, content), "--runs", runs, "--backend", "inline").exit_code == 0
@@ -165,7 +165,9 @@ def test_a_ladder_named_like_a_last_measurement_is_refused(tmp_path: Path, runs:
 
 
 @pytest.mark.parametrize("cut", [("--epochs-scale", "0.5"), ("--train-size", "100")])
-def test_the_last_measurement_is_the_whole_budget(cut: tuple[str, str], tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_the_final_measurement_needs_the_full_budget(
+    cut: tuple[str, str], tmp_path: Path, runs: Path, cli: Cli
+) -> None:
     result = cli("ladder", write_yaml(tmp_path, chosen()), "--final", *cut, "--runs", runs)
 
     assert result.exit_code == 2
@@ -173,7 +175,7 @@ def test_the_last_measurement_is_the_whole_budget(cut: tuple[str, str], tmp_path
     assert not (runs / "sweeps").exists()
 
 
-def test_ablating_a_rung_that_is_being_chosen_opens_no_test_images(
+def test_ablating_a_rung_on_validation_images_opens_no_test_images(
     tmp_path: Path, runs: Path, cli: Cli, opened: list[str]
 ) -> None:
     assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
@@ -185,7 +187,7 @@ def test_ablating_a_rung_that_is_being_chosen_opens_no_test_images(
     assert opened == []
 
 
-def test_a_ladder_is_not_finalized_and_says_what_does(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_finalize_of_a_ladder_names_the_right_command(tmp_path: Path, runs: Path, cli: Cli) -> None:
     assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
 
     result = cli("finalize", "steps", "--runs", runs)
@@ -194,7 +196,7 @@ def test_a_ladder_is_not_finalized_and_says_what_does(tmp_path: Path, runs: Path
     assert "Run `sweeps ladder FILE` to measure its rungs" in result.stderr
 
 
-def test_a_plan_says_how_rungs_are_compared_and_its_last_command(tmp_path: Path, cli: Cli) -> None:
+def test_a_plan_shows_the_compared_images_and_the_final_command(tmp_path: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, chosen(base={"epochs": 1, "data": {"validation_size": 5000}}))
 
     chosen_by, last = cli("plan", path, "--no-probe"), cli("plan", path, "--final", "--no-probe")
@@ -211,7 +213,7 @@ def test_a_ladder_on_validation_images_is_a_ladder_and_is_not_tested(tmp_path: P
     assert (plan.tested, plan.part, plan.metric.name) == (False, "ladder", "val_accuracy")
 
 
-def test_a_ladder_that_is_tested_as_it_is_has_no_last_measurement(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_final_is_rejected_for_a_ladder_on_test_images(tmp_path: Path, runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, {"name": "steps", "base": BASE, "rungs": RUNGS})
 
     with pytest.raises(SweepError, match="already measured on the test images"):
@@ -236,14 +238,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_file_that_cannot_be_chosen_by_validation_is_refused(case: str, tmp_path: Path) -> None:
+def test_a_file_without_common_validation_images_is_rejected(case: str, tmp_path: Path) -> None:
     changes, words = WRONG[case]
 
     with pytest.raises(SpecError, match=re.escape(words)):
         load_ladder(write_yaml(tmp_path, chosen(**changes)))
 
 
-def test_another_kind_of_measurement_under_the_same_name_is_refused(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_another_evaluate_under_the_same_name_is_rejected(tmp_path: Path, runs: Path, cli: Cli) -> None:
     tested = write_yaml(tmp_path, chosen(evaluate="test"))
     assert cli("ladder", tested, "--runs", runs, "--backend", "inline").exit_code == 0
 
@@ -272,7 +274,7 @@ def test_a_file_that_differs_from_its_commit_is_warned_of(tmp_path: Path, runs: 
     assert "warning: --set changes the committed file" in by_hand.stderr
 
 
-def test_a_change_of_the_file_that_it_extends_is_told_too(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_an_uncommitted_change_of_the_extended_file_is_a_warning(tmp_path: Path, runs: Path, cli: Cli) -> None:
     def git(*arguments: str) -> None:
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
 
@@ -299,7 +301,7 @@ def test_rungs_on_other_validation_images_are_not_compared(tmp_path: Path, runs:
     assert "not compared: a was measured on other validation images" in " ".join(result.stdout.split())
 
 
-def test_a_rung_that_the_file_has_no_more_is_named(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_a_rung_that_is_no_longer_in_the_file_is_listed(tmp_path: Path, runs: Path, cli: Cli) -> None:
     assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
 
     path = write_yaml(tmp_path, chosen(rungs=RUNGS[:1]))
@@ -308,7 +310,7 @@ def test_a_rung_that_the_file_has_no_more_is_named(tmp_path: Path, runs: Path, c
     assert "recorded, but not in the file any more: b" in result.stdout
 
 
-def test_the_board_tells_rungs_from_those_of_the_last_measurement(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_the_leaderboard_separates_rungs_of_the_final_measurement(tmp_path: Path, runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, chosen(rungs=RUNGS[:1]))
     for final in ((), ("--final",)):
         assert cli("ladder", path, *final, "--runs", runs, "--backend", "inline").exit_code == 0
@@ -319,7 +321,7 @@ def test_the_board_tells_rungs_from_those_of_the_last_measurement(tmp_path: Path
     assert "a" in one.stdout.split()
 
 
-def test_a_rung_that_is_the_same_run_as_another_is_warned_of(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_two_rungs_with_the_same_run_are_a_warning(tmp_path: Path, runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, chosen(rungs=[{"name": "a"}, {"name": "b", "schedule": {"min_lr": 0.001}}]))
     words = f"warning: {path}: rung b is not run: its configuration equals that of rung a"
 
@@ -327,7 +329,7 @@ def test_a_rung_that_is_the_same_run_as_another_is_warned_of(tmp_path: Path, run
     assert words in cli("ladder", path, "--runs", runs, "--backend", "inline").stderr
 
 
-def test_a_renamed_rung_is_said_to_be_recorded_under_its_old_name(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_a_renamed_rung_is_listed_under_its_old_name(tmp_path: Path, runs: Path, cli: Cli) -> None:
     assert cli("ladder", write_yaml(tmp_path, chosen()), "--runs", runs, "--backend", "inline").exit_code == 0
     renamed = [RUNGS[0], RUNGS[1] | {"name": "faster"}]
 
@@ -343,7 +345,7 @@ def test_a_renamed_rung_is_said_to_be_recorded_under_its_old_name(tmp_path: Path
     assert "faster: its runs are recorded and shown as b\n" in result.stdout
 
 
-def test_a_part_under_a_reduced_budget_changes_no_full_line(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_a_reduced_budget_does_not_change_full_results(tmp_path: Path, runs: Path, cli: Cli) -> None:
     before = write_yaml(tmp_path, chosen(base=BASE | {"epochs": 2}))
     edited = write_yaml(
         tmp_path, chosen(base=BASE | {"epochs": 2}, rungs=[RUNGS[0], {"name": "b", "optimizer": {"lr": 0.05}}]),
@@ -371,7 +373,7 @@ def test_a_part_under_a_reduced_budget_changes_no_full_line(tmp_path: Path, runs
     ],
 )
 @pytest.mark.parametrize("verb", ["plan", "ladder"])
-def test_a_part_that_cannot_be_is_refused_before_anything_is_written(
+def test_an_invalid_part_is_rejected_before_anything_is_written(
     verb: str, said: tuple[str, ...], words: str, tmp_path: Path, runs: Path, cli: Cli
 ) -> None:
     more = ("--no-probe",) if verb == "plan" else ("--runs", runs, "--backend", "inline")
@@ -384,7 +386,7 @@ def test_a_part_that_cannot_be_is_refused_before_anything_is_written(
     assert not (runs / "sweeps" / "steps").exists()
 
 
-def test_a_plan_counts_a_run_once_that_two_rungs_have(tmp_path: Path, cli: Cli) -> None:
+def test_a_plan_counts_a_run_of_two_rungs_once(tmp_path: Path, cli: Cli) -> None:
     rungs = [*RUNGS, {"name": "c", "from": "a", "seed": 1}]
 
     result = cli("plan", write_yaml(tmp_path, chosen(rungs=rungs, seeds=2)), "--no-probe")

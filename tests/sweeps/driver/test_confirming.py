@@ -1,4 +1,4 @@
-"""A search's best, trained again under new seeds: asked for by the file or by hand, interrupted, extended, refused."""
+"""Replicates of a search: from the file or the command, interrupted, extended, rejected."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def run(folder: Path, runs: Path, cli: Cli, *arguments: str, **changes: Any) -> 
 
 
 def confirming(runs: Path) -> list[tuple[str, str]]:
-    """Return name and outcome of the replicates that MLflow holds."""
+    """Return name and outcome of the replicates in MLflow."""
     return sorted((r.name, r.tags["outcome"]) for r in written(runs) if "replicate_of" in r.tags)
 
 
-def test_a_file_with_replicates_has_its_best_confirmed(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_a_file_with_replicates_confirms_its_best(tmp_path: Path, runs: Path, cli: Cli) -> None:
     result = run(tmp_path, runs, cli, **GRID, replicates={"top": 2, "seeds": 2})
 
     assert result.exit_code == 0, result.output
@@ -65,7 +65,7 @@ def test_the_same_command_again_trains_nothing(tmp_path: Path, runs: Path, cli: 
     assert written(runs) == before
 
 
-def test_by_hand_more_seeds_add_to_those_that_are_there(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_more_seeds_are_added_to_existing_replicates(tmp_path: Path, runs: Path, cli: Cli) -> None:
     run(tmp_path, runs, cli, **GRID)
     arguments = ("replicate", "tiny", "--top", 1, "--runs", runs, "--backend", "inline", "--seeds")
     assert cli(*arguments, 1).exit_code == 0
@@ -78,7 +78,7 @@ def test_by_hand_more_seeds_add_to_those_that_are_there(tmp_path: Path, runs: Pa
     assert set(first) < set(confirming(runs))
 
 
-def test_the_sampler_never_hears_of_a_replicate(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_the_sampler_never_receives_a_replicate(tmp_path: Path, runs: Path, cli: Cli) -> None:
     with_replicates, without = tmp_path / "with", tmp_path / "without"
     for folder in (with_replicates, without):
         folder.mkdir()
@@ -95,8 +95,8 @@ def test_the_sampler_never_hears_of_a_replicate(tmp_path: Path, runs: Path, cli:
     assert len(proposed[0]) == 14
 
 
-def test_one_that_was_stopped_early_is_trained_to_its_full_length_first(tmp_path: Path, runs: Path, cli: Cli) -> None:
-    # The first one learns, the others next to nothing: the pruner stops them after their first epoch.
+def test_a_trial_that_was_stopped_early_is_trained_fully_first(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    # Only the first one learns. The pruner stops the others after their first epoch.
     rates = {"optimizer.lr": {"values": [0.1, 0.0001, 0.0002]}}
     asha, loss = {"type": "asha", "reduction_factor": 3}, {"name": "train_loss", "goal": "minimize"}
     run(tmp_path, runs, cli, **GRID | {"parameters": rates}, early_terminate=asha, metric=loss)
@@ -113,7 +113,7 @@ def test_one_that_was_stopped_early_is_trained_to_its_full_length_first(tmp_path
     assert {r.trial for r in found[: len(stopped)]} == {r.trial for r in stopped}
     assert {(r.outcome, len(r.epochs)) for r in found} == {(Outcome.COMPLETE, 2)}
 
-    # Should one of these win, its first full length is the search's own seed, and no confirmation.
+    # If one of these wins, its first full-length run has the seed of the search and does not confirm it.
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
         database.execute(
             "UPDATE latest_metrics SET value = 0.001 WHERE key = 'train_loss' AND run_uuid IN "
@@ -124,9 +124,7 @@ def test_one_that_was_stopped_early_is_trained_to_its_full_length_first(tmp_path
     assert find_weights(MlflowReader(runs), "tiny", runs=runs).run == f"tiny-{stopped[0].trial:03d}-s1"
 
 
-def test_seeds_that_the_search_tried_confirm_nothing_and_top_counts_configurations(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_searched_seeds_are_not_reused_and_top_counts_configurations(tmp_path: Path, runs: Path, cli: Cli) -> None:
     seeds = {"optimizer.lr": {"values": [0.01, 0.05]}, "seed": {"values": [0, 1, 2]}}
 
     result = run(tmp_path, runs, cli, **(GRID | {"parameters": seeds}), replicates={"top": 2, "seeds": 2})
@@ -140,7 +138,7 @@ def test_seeds_that_the_search_tried_confirm_nothing_and_top_counts_configuratio
     assert list(sweeps.leaderboard("tiny", runs=runs)["replicates"]) == [2, 2]
 
 
-def test_an_interrupted_replicate_goes_on(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_an_interrupted_replicate_resumes(tmp_path: Path, runs: Path, cli: Cli) -> None:
     run(tmp_path, runs, cli, **GRID)
     arguments = ("replicate", "tiny", "--top", 2, "--seeds", 1, "--runs", runs, "--backend", "inline")
 
@@ -171,7 +169,7 @@ def test_a_network_edited_since_the_search_is_refused(
     assert confirming(runs) == []
 
 
-def test_what_cannot_be_confirmed_is_refused_with_what_to_do(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_invalid_replicates_are_rejected_with_the_next_step(tmp_path: Path, runs: Path, cli: Cli) -> None:
     def refused(name: str) -> str:
         result = cli("replicate", name, "--runs", runs, "--backend", "inline")
         assert result.exit_code == 2
@@ -188,7 +186,7 @@ def test_what_cannot_be_confirmed_is_refused_with_what_to_do(tmp_path: Path, run
         sweeps.replicate("tiny", runs=runs, backend="inline")
 
 
-def test_a_replicate_and_its_trial_are_shown_by_their_names(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_a_replicate_and_its_trial_are_found_by_name(tmp_path: Path, runs: Path, cli: Cli) -> None:
     run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
     ((name, _),) = confirming(runs)
     trial = name.removesuffix("-s1")
@@ -200,7 +198,7 @@ def test_a_replicate_and_its_trial_are_shown_by_their_names(tmp_path: Path, runs
     assert "replicate_of" not in its_trial.stdout
 
 
-def test_a_deleted_sweep_takes_its_replicates_with_it(tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_deleting_a_sweep_deletes_its_replicates(tmp_path: Path, runs: Path, cli: Cli) -> None:
     run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
 
     assert cli("rm", "tiny", "--yes", "--runs", runs).exit_code == 0
@@ -209,9 +207,7 @@ def test_a_deleted_sweep_takes_its_replicates_with_it(tmp_path: Path, runs: Path
     assert not (runs / "sweeps" / "tiny").exists()
 
 
-def test_a_search_in_which_nothing_could_be_trained_ends_without_replicates(
-    tmp_path: Path, runs: Path, cli: Cli
-) -> None:
+def test_a_search_without_complete_trials_has_no_replicates(tmp_path: Path, runs: Path, cli: Cli) -> None:
     rates = {"optimizer.lr": {"values": [1e20, 1e21]}}
 
     result = run(tmp_path, runs, cli, **(GRID | {"parameters": rates}), replicates={"top": 1, "seeds": 1})
@@ -222,7 +218,7 @@ def test_a_search_in_which_nothing_could_be_trained_ends_without_replicates(
     assert confirming(runs) == []
 
 
-def test_a_plan_reckons_with_the_replicates(tmp_path: Path, cli: Cli) -> None:
+def test_a_plan_includes_the_replicates(tmp_path: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, tiny(**GRID, replicates={"top": 2, "seeds": 3}))
 
     said = cli("plan", path).stdout

@@ -1,4 +1,4 @@
-"""Trials that must fail are named before they are begun, and keep no other from being trained."""
+"""Dry runs report configurations that must fail, and do not stop others from training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A network of the user's own in the current folder."""
+    """A custom network in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "dry_run_net.py").write_text(NETS, encoding="utf-8")
@@ -50,7 +50,7 @@ def grid(network: str, **options: list[Any]) -> dict[str, Any]:
     return tiny(method="grid", run_cap=None, base=base, parameters=parameters)
 
 
-def test_impossible_first_points_of_a_grid_let_others_train(
+def test_faulty_first_points_of_a_grid_do_not_stop_others(
     network: str, tmp_path: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     path = write_yaml(tmp_path, grid(network, width=[1, 2, 3, 4, 5]))
@@ -66,7 +66,7 @@ def test_impossible_first_points_of_a_grid_let_others_train(
     assert [outcome for _, outcome in outcomes(recorded_runs)] == ["failed"] * 3 + ["complete"] * 2
 
 
-def test_where_nothing_can_train_nothing_is_begun(network: str, tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_if_nothing_can_train_nothing_is_started(network: str, tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, grid(network, width=[1, 2]))
 
     for verb in (("plan", path), ("run", path, "--runs", recorded_runs, "--backend", "inline")):
@@ -76,7 +76,7 @@ def test_where_nothing_can_train_nothing_is_begun(network: str, tmp_path: Path, 
     assert outcomes(recorded_runs) == []
 
 
-def test_a_process_of_its_own_survives_what_the_network_does(network: str) -> None:
+def test_an_isolated_dry_run_survives_a_crash(network: str) -> None:
     def config(end: str) -> TrainingConfig:
         return TrainingConfig.model_validate({"model": {"name": network, "options": {"end": end}}})
 
@@ -90,7 +90,7 @@ def test_a_process_of_its_own_survives_what_the_network_does(network: str) -> No
     assert not found.can_train(config("exit"))
 
 
-def test_a_ctrl_c_while_networks_are_tried_is_no_fault_of_theirs(network: str) -> None:
+def test_a_ctrl_c_during_a_dry_run_is_no_fault(network: str) -> None:
     model = {"name": network, "options": {"end": "stopped"}}
 
     found = dry_run_all([TrainingConfig.model_validate({"model": model})], isolated=True)
@@ -99,7 +99,7 @@ def test_a_ctrl_c_while_networks_are_tried_is_no_fault_of_theirs(network: str) -
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_nothing_can_train_is_said_of_whole_spaces_only(listed: bool, network: str, tmp_path: Path, cli: Cli) -> None:
+def test_only_a_fully_tested_space_is_rejected(listed: bool, network: str, tmp_path: Path, cli: Cli) -> None:
     sweep = grid(network, width=[1, 2])
     if not listed:
         sweep |= {"method": "random", "run_cap": 3}

@@ -1,4 +1,4 @@
-"""What a plan says that a sweep costs. The times of train steps are set by hand; one test times real ones."""
+"""The estimated cost of a sweep. Times of train steps are fixed, except in one test."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestCost:
         cost = estimate_cost([config(2), config(6)], trials=10, early=Never(), slots=2, probe=ImageProbe())
 
         assert (cost.trials, cost.trial_epochs, cost.max_trial_epochs) == (10, 40, 40)
-        # Four seconds a trial, ten trials, two at once.
+        # Four seconds per trial, ten trials, two at a time.
         assert cost.seconds == pytest.approx(4.0 * 10 / 2)
         assert cost.probed == 1
 
@@ -70,12 +70,12 @@ class TestCost:
         # 16 pixels, then 24: more than twice the work. Two evaluations of 500 images.
         assert ImageProbe().seconds(grown) == pytest.approx(1.0 + 2.25 + 0.5)
 
-    def test_measuring_on_the_test_images_takes_an_evaluation_of_ten_thousand(self) -> None:
+    def test_the_test_set_costs_an_evaluation_of_ten_thousand_images(self) -> None:
         assert ImageProbe().test_seconds(config(2)) == pytest.approx(5.0)
 
 
-def test_the_start_and_what_each_run_takes_beside_its_images_count() -> None:
-    # A hundred images: nothing but what comes with each run.
+def test_the_estimate_includes_the_start_and_the_overhead_per_run() -> None:
+    # A hundred images: only the overhead of a run.
     run, probe = config(1, train_size=100, width=4), ImageProbe()
 
     assert probe.seconds(run) > image_probe.RUN_SECONDS + image_probe.EPOCH_SECONDS
@@ -84,8 +84,8 @@ def test_the_start_and_what_each_run_takes_beside_its_images_count() -> None:
     assert total_seconds([4.0, 2.0, 2.0], slots=2) == pytest.approx(estimate.START_SECONDS + 4.0 * estimate.CONTENTION)
 
 
-def test_a_real_step_takes_a_time() -> None:
-    # The least of some: what else this process does at the moment adds to each.
+def test_a_real_step_is_timed() -> None:
+    # The minimum of several measurements, since other work of this process adds to each.
     timed = [time_images(config(1, width=4)) for _ in range(3)]
 
     assert 0 < min(each.evaluate for each in timed) < min(each.train for each in timed) < 1
@@ -104,14 +104,14 @@ def test_a_step_is_timed_with_as_many_threads_as_a_run_has(threads: int, monkeyp
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=12), st.integers(1, 4))
-def test_runs_together_take_no_less_than_the_longest_and_than_their_share(seconds: list[float], slots: int) -> None:
+def test_the_makespan_is_at_least_the_longest_run_and_the_average(seconds: list[float], slots: int) -> None:
     together = makespan(seconds, slots=slots)
 
     assert together >= max(*seconds, sum(seconds) / slots) - 1e-9
     assert together <= sum(seconds) / slots + max(seconds) + 1e-9
 
 
-def test_runs_on_one_slot_follow_each_other() -> None:
+def test_runs_on_one_slot_are_sequential() -> None:
     assert makespan([1.0, 2.0, 3.0], slots=1) == 6.0
     assert makespan([3.0, 3.0, 2.0, 2.0, 2.0], slots=2) == 7.0
 

@@ -1,4 +1,4 @@
-"""What a machine or a model does to a running sweep: it is named, costs what it must, and nothing else."""
+"""Faults of the machine or of a model during a sweep: they are reported and affect only what they must."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_three_equal_failures_end_the_sweep(
     assert "cifar_core" not in told
     assert "nothing was trained" not in result.output
     assert [outcome for _, outcome in outcomes(recorded_runs)].count("failed") == 3
-    # Of two at once it may be any three of the four.
+    # With two at a time, any three of the four may fail.
     failed = [log for log in logs(recorded_runs) if words in log]
     assert len(failed) == 3
     assert "my last words" in (failed[0] if backend == "ray" else result.stdout)
 
 
-def test_a_sweep_goes_on_while_one_of_its_models_was_not_tried(models: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_a_sweep_continues_while_one_model_is_untried(models: Path, recorded_runs: Path, cli: Cli) -> None:
     base = own_net(models, module="net_that_always_fails", hook="raise ValueError('always')")
     parameters = {"model.name": {"values": ["net_that_always_fails:Net", "simple"]}, **tiny()["parameters"]}
     content = tiny(method="grid", run_cap=None, base=base | {"model": {}}, parameters=parameters)
@@ -82,7 +82,7 @@ def test_a_sweep_goes_on_while_one_of_its_models_was_not_tried(models: Path, rec
     assert result.exit_code == 1
 
 
-def test_a_sweep_goes_on_whose_network_has_trained_before(models: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_a_sweep_continues_if_its_network_has_trained_before(models: Path, recorded_runs: Path, cli: Cli) -> None:
     marker = models / "fails"
     base = own_net(models, module="net_that_fails_later", hook=f"assert not Path({str(marker)!r}).exists()")
     parameters = {"optimizer.lr": {"values": [number / 100 for number in range(1, 9)]}}
@@ -98,7 +98,7 @@ def test_a_sweep_goes_on_whose_network_has_trained_before(models: Path, recorded
 
 
 class TestFaults:
-    def test_memory_that_cannot_be_had_is_the_machines_fault(self) -> None:
+    def test_out_of_memory_interrupts_the_trial(self) -> None:
         for error in (
             MemoryError(),
             RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
@@ -107,7 +107,7 @@ class TestFaults:
             fault = fault_of(error)
             assert (fault.outcome, fault.error_class) == (Outcome.INTERRUPTED, ErrorClass.OUT_OF_MEMORY)
 
-    def test_a_full_disk_is_the_machines_fault_also_behind_another_error(self) -> None:
+    def test_a_full_disk_as_cause_interrupts_the_trial(self) -> None:
         full = OSError(28, "No space left on device")
         try:
             try:
@@ -118,7 +118,7 @@ class TestFaults:
             fault = fault_of(error)
         assert (fault.outcome, fault.error_class) == (Outcome.INTERRUPTED, ErrorClass.DISK_FULL)
 
-    def test_anything_else_is_the_trials(self) -> None:
+    def test_other_errors_fail_the_trial(self) -> None:
         fault = fault_of(ValueError("no"))
         assert (fault.outcome, fault.error_class, fault.error) == (Outcome.FAILED, "ValueError", "ValueError: no")
 
@@ -133,7 +133,7 @@ with Path({filler!r}).open('wb', buffering=0) as file:
 
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
 @pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.slow)])
-def test_a_full_disk_stops_the_sweep_which_resumes_with_room(
+def test_a_full_disk_stops_the_sweep_which_resumes_with_free_space(
     backend: str, small_disk: Path, models: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     runs = small_disk / "runs"
@@ -161,7 +161,7 @@ def test_a_full_disk_stops_the_sweep_which_resumes_with_room(
 
 @pytest.fixture
 def server(recorded_runs: Path, tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real MLflow server on a store of its own."""
+    """A real MLflow server with its own store."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -195,7 +195,7 @@ def test_a_lost_tracking_server_costs_only_the_last_table(
     base = own_net(models, module="net_that_kills_the_server", hook=kill)
     path = write_yaml(models, tiny(base=base, run_cap=4))
 
-    # The server's database is elsewhere: all that is under `runs` is the study's.
+    # The server's database is elsewhere: everything under `runs` belongs to the study.
     result = cli("run", path, "--runs", models / "runs2", "--backend", "inline")
 
     assert (models / "killed").exists()
@@ -211,14 +211,14 @@ def test_a_lost_tracking_server_costs_only_the_last_table(
 
 
 def memory() -> tuple[int, int]:
-    """Return this machine's memory in bytes: all of it, and what is left."""
+    """Return the total and the available memory of this machine in bytes."""
     found = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     return tuple(int(found[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))  # type: ignore[return-value]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("nothing_of_ray_is_left")
-def test_too_much_memory_is_tried_once_more_alone(
+def test_a_trial_out_of_memory_is_retried_alone(
     models: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     total, left = memory()
@@ -226,7 +226,7 @@ def test_too_much_memory_is_tried_once_more_alone(
         pytest.skip("takes 5 GB for a moment")
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{(total - left + 4e9) / total:.4f}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
-    # In every attempt: 5 GB in steps, which Ray's own monitor ends on the way.
+    # Each attempt allocates 5 GB in steps, until Ray's memory monitor kills it.
     eat = "import torch, time; self.eaten = [(torch.ones(2**26), time.sleep(0.1)) for _ in range(20)]; time.sleep(5)"
     base = own_net(models, module="net_that_eats_memory", hook=eat)
 
@@ -241,7 +241,7 @@ def test_too_much_memory_is_tried_once_more_alone(
     assert logs(recorded_runs)[0].count("trial 0 on") == 2
 
 
-def test_the_command_for_later_is_the_same_part_of_a_ladder(
+def test_the_command_for_later_selects_the_same_part_of_a_ladder(
     models: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object, **options: object) -> None:

@@ -1,4 +1,4 @@
-"""A signal while a sweep is run from Python: all is saved, then KeyboardInterrupt, and the same call resumes it."""
+"""A signal during a run from Python: epochs are saved, KeyboardInterrupt is raised, and the same call resumes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ StopAt = Callable[[int], None]
 
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> StopAt:
-    """Send this process a signal, as Jupyter's Stop does, when an epoch begins."""
+    """Send this process a signal at the start of an epoch, as Jupyter's Stop does."""
 
     def stop(epoch: int, *, number: signal.Signals = signal.SIGINT) -> None:
         step, begun = TrialSession.step, 0
@@ -80,7 +80,7 @@ print(sweep)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_what_sweeps_stop_and_a_closed_terminal_send_is_an_interrupt_too(
+def test_sigterm_and_sighup_are_interrupts(
     tmp_path: Path, recorded_runs: Path, stop_at: Callable[..., None], number: signal.Signals
 ) -> None:
     sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, TINY), overrides=["run_cap=1"])
@@ -100,7 +100,7 @@ def test_what_sweeps_stop_and_a_closed_terminal_send_is_an_interrupt_too(
     assert "interrupted after 0 of 1 started trial" in sweep.result._repr_html_()
 
 
-def test_a_ladder_and_a_retraining_are_interrupted_alike(tmp_path: Path, recorded_runs: Path, stop_at: StopAt) -> None:
+def test_ladders_and_retrainings_are_interrupted_too(tmp_path: Path, recorded_runs: Path, stop_at: StopAt) -> None:
     base = TINY["base"] | {"data": {"train_size": 200}}
     ladder = sweeps.load_ladder(write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": [{"name": "a"}]}))
 
@@ -133,7 +133,7 @@ def test_replicates_that_are_interrupted_leave_the_search_complete_and_are_resum
 
 
 @pytest.mark.parametrize("is_interrupted", [False, True])
-def test_a_record_away_at_the_end_hides_neither_result_nor_interrupt(
+def test_an_unreachable_record_hides_neither_result_nor_interrupt(
     is_interrupted: bool, tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = sweeps.Sweep.from_file(write_yaml(tmp_path, TINY), overrides=["run_cap=1"])
@@ -158,7 +158,7 @@ def test_a_record_away_at_the_end_hides_neither_result_nor_interrupt(
     assert "tiny" in str(sweep.result)
 
 
-def test_ipython_shows_one_line_of_it() -> None:
+def test_ipython_shows_an_interrupt_in_one_line() -> None:
     stop = sweeps.Interrupted(RunSummary(records=(), trained=0, begun=0, reused=0, seconds=1.0, stopped_by="signal"))
 
     assert isinstance(stop, KeyboardInterrupt)

@@ -1,4 +1,4 @@
-"""A sweep whose checkpoints are in a bucket and whose study is in a database: any machine goes on with it."""
+"""A sweep with checkpoints in a bucket and its study in a database, which any machine can resume."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kept(folder: Path, s3: S3, **changes: object) -> tuple[Path, str]:
-    """Write a sweep that is kept in a new bucket and a new database; return its file and the bucket."""
+    """Write a sweep with a new bucket and a new database; return its file and the bucket."""
     bucket = s3.new_bucket() + "/lab"
     database = f"sqlite:///{folder / 'studies.db'}"
     return write_yaml(folder, tiny(storage=bucket, study_storage=database, **changes)), bucket
@@ -44,7 +44,7 @@ def test_a_killed_driver_is_resumed_on_another_machine(
     killed = once(tmp_path / "killed", "os.kill(os.getpid(), signal.SIGKILL)")
     base = own_net(tmp_path, module="net_of_a_killed_driver", hook=killed)
     path, bucket = kept(tmp_path, s3, base=base)
-    # The record is on a server that both machines reach: here, the same file.
+    # The record is shared by both machines: here, the same file.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{recorded_runs / 'mlflow.db'}")
     command = ("run", path, "--backend", "inline", "--runs")
 
@@ -102,7 +102,7 @@ def test_a_ladder_in_a_bucket_is_measured_on_the_test_images(
     assert all(run.steps.get("test_accuracy") for run in written(recorded_runs))
 
 
-def test_a_bucket_that_is_away_at_measuring_is_asked_again(
+def test_a_bucket_that_is_unreachable_while_measuring_is_retried(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tiny()["base"] | {"data": {"train_size": 200, "batch_size": 50}, "epochs": 1}
@@ -124,7 +124,7 @@ def test_a_bucket_that_is_away_at_measuring_is_asked_again(
     assert all(run.steps.get("test_accuracy") for run in written(recorded_runs))
 
 
-def test_a_folder_of_its_own_holds_checkpoints_and_logs(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_a_storage_folder_contains_checkpoints_and_logs(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     storage = tmp_path / "shared"
 
     result = cli(
@@ -139,7 +139,7 @@ def test_a_folder_of_its_own_holds_checkpoints_and_logs(tmp_path: Path, recorded
     assert cli("show", "tiny-000", "--runs", recorded_runs).exit_code == 0
 
 
-def test_a_sweep_does_not_change_its_storage(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+def test_a_sweep_keeps_its_storage(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, tiny(run_cap=1))
     command = ("run", path, "--runs", recorded_runs, "--backend", "inline")
     assert cli(*command, "--storage", tmp_path / "one").exit_code == 0
@@ -148,14 +148,12 @@ def test_a_sweep_does_not_change_its_storage(tmp_path: Path, recorded_runs: Path
 
     assert moved.exit_code == 2
     assert f"tiny was started with storage {tmp_path / 'one'}" in moved.stderr
-    more = cli(*command, "--set", "run_cap=2")  # as it was begun, without being told again
+    more = cli(*command, "--set", "run_cap=2")  # without repeating the storages
     assert more.exit_code == 0
     assert sum(name.endswith("state.pt") for name in snapshot(tmp_path / "one")) == 2
 
 
-def test_a_bucket_that_is_not_there_is_told_before_anything_is_trained(
-    s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli
-) -> None:
+def test_a_missing_bucket_is_reported_before_training(s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, tiny())
 
     result = cli("run", path, "--runs", recorded_runs, "--backend", "inline", "--storage", "s3://nowhere-at-all/x")
@@ -166,14 +164,14 @@ def test_a_bucket_that_is_not_there_is_told_before_anything_is_trained(
     assert cli("run", path, "--runs", recorded_runs, "--backend", "inline", "--storage", s3.new_bucket()).exit_code == 0
 
 
-def test_a_storage_that_goes_away_for_an_epoch_costs_a_warning(
+def test_a_short_outage_of_the_storage_is_a_warning(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = "os.environ['AWS_ENDPOINT_URL'] = 'http://127.0.0.1:1'"
     base = own_net(tmp_path, module="net_without_a_store", hook=away)
     monkeypatch.syspath_prepend(tmp_path)
     anew = property(lambda self: bucket_module._open(self.address), lambda self, value: None)
-    monkeypatch.setattr(Bucket, "_opened", anew, raising=False)  # asks the environment each time
+    monkeypatch.setattr(Bucket, "_opened", anew, raising=False)  # reads the environment each time
     monkeypatch.setattr(trial_files, "RETRY_SECONDS", 1.0)
     path, _ = kept(tmp_path, s3, base=base, run_cap=1)
 
@@ -184,7 +182,7 @@ def test_a_storage_that_goes_away_for_an_epoch_costs_a_warning(
     assert outcomes(recorded_runs) == [("FINISHED", "complete")]
 
 
-def test_a_storage_away_at_resuming_ends_the_start_in_order(
+def test_an_unreachable_storage_at_resuming_stops_the_start(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = kept(tmp_path, s3)
@@ -208,9 +206,7 @@ def test_a_storage_away_at_resuming_ends_the_start_in_order(
     assert outcomes(recorded_runs) == [("FINISHED", "complete")] * 2
 
 
-def test_curves_for_tensorboard_are_refused_where_no_folder_is_shared(
-    s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli
-) -> None:
+def test_tensorboard_is_rejected_with_a_bucket(s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
     path, _ = kept(tmp_path, s3)
 
     result = cli("run", path, "--runs", recorded_runs, "--backend", "inline", "--tensorboard")
@@ -249,7 +245,7 @@ def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:
     assert (fault.outcome, fault.error_class) == (Outcome.INTERRUPTED, ErrorClass.PROCESS_DIED)
 
 
-def test_two_runs_folders_do_not_share_a_storage_under_one_name(
+def test_two_runs_folders_cannot_share_a_storage_for_one_name(
     s3: S3, tmp_path: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     storage = s3.new_bucket()
@@ -265,7 +261,7 @@ def test_two_runs_folders_do_not_share_a_storage_under_one_name(
     assert s3.content(storage) == held
 
 
-def test_what_is_imported_is_kept_here_whatever_the_environment_says(
+def test_an_imported_sweep_ignores_storages_in_the_environment(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_yaml(tmp_path, tiny(run_cap=1))

@@ -1,6 +1,6 @@
-"""What a trial costs its driver does not hang on how many there were before it.
+"""The driver's cost per trial does not depend on the number of earlier trials.
 
-Counted in lines of this project's code, which no busy machine changes. Only the training is a stand-in.
+The cost is counted in executed lines of this project, which is independent of the machine's load. Training is a stub.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GRID = {
 
 
 class LineCounter:
-    """Counts the lines of this project's code that the driver's thread runs between the beginnings of two trials."""
+    """Counts the lines of this project that the driver's thread executes between the starts of two trials."""
 
     def __init__(self) -> None:
         self.of_trials: list[int] = []
@@ -59,13 +59,13 @@ class LineCounter:
     ],
     ids=["bayes", "grid"],
 )
-def test_the_last_trial_costs_its_driver_what_the_first_did(
+def test_the_last_trial_costs_the_driver_as_much_as_the_first(
     method: dict[str, Any], cli: Cli, recorded_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter = LineCounter()
 
     class Instant:
-        """A trial whose epochs take no time; each trial is better than all before it."""
+        """A trial with epochs of no duration. Each trial is better than all earlier ones."""
 
         def __init__(self, job: Any, splits: object, **options: Any) -> None:
             counter.begins()
@@ -86,6 +86,6 @@ def test_the_last_trial_costs_its_driver_what_the_first_did(
 
     assert result.exit_code == 0
     assert len(counter.of_trials) == TRIALS
-    # A search that has begun, and has its three best: the first few are not like the others.
+    # Skip the first trials: only then the three best weights exist.
     early, late = counter.of_trials[20:30], counter.of_trials[-10:]
     assert statistics.median(late) < statistics.median(early) + TRIALS / 4

@@ -1,4 +1,4 @@
-"""The code of a user's own network belongs to its runs: no verb uses them with other code, and no trial mixes two."""
+"""The code of a custom network belongs to its runs: no verb uses other code, and no trial mixes two versions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def project(
     return Project(tmp_path, recorded_runs, cli, name=f"net_{abs(hash(request.node.name))}")
 
 
-def test_no_verb_uses_a_run_whose_networks_other_file_has_changed(project: Project) -> None:
+def test_no_verb_uses_a_run_after_a_change_of_its_code(project: Project) -> None:
     assert project.run(run_cap=1).exit_code == 0
     project.part.write_text(SIGMOID, encoding="utf-8")
     runs = project.runs
@@ -104,7 +104,7 @@ def test_no_verb_uses_a_run_whose_networks_other_file_has_changed(project: Proje
     assert "nothing was trained" in project.run(run_cap=1).stdout
 
 
-def test_the_test_set_stays_sealed_for_a_network_of_other_code(project: Project) -> None:
+def test_the_test_set_stays_sealed_for_changed_code(project: Project) -> None:
     assert project.run(run_cap=1).exit_code == 0
     replicate = ("replicate", "tiny", "--top", 1, "--seeds", 1, "--runs", project.runs, "--backend", "inline")
     assert project.cli(*replicate).exit_code == 0
@@ -117,7 +117,7 @@ def test_the_test_set_stays_sealed_for_a_network_of_other_code(project: Project)
     assert not (project.runs / "test_looks.jsonl").exists()
 
 
-def test_mended_code_is_the_same_sweep_where_all_failed(project: Project) -> None:
+def test_fixed_code_resumes_a_sweep_in_which_all_failed(project: Project) -> None:
     project.write(hook="raise ValueError('broken')")
     assert project.run().exit_code == 1
     project.write()
@@ -147,7 +147,7 @@ def test_an_edit_while_a_sweep_runs_stops_it_before_the_next_trial(project: Proj
     assert [run.tags["outcome"] for run in written(project.runs)] == ["complete"] * 2
 
 
-def test_an_edit_before_the_first_epoch_is_trained_as_edited(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_before_the_first_epoch_is_used(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     start = ImageClassification.start
 
     def edited(*args: Any, **options: Any) -> Any:
@@ -168,7 +168,7 @@ def test_an_edit_before_the_first_epoch_is_trained_as_edited(project: Project, m
     sweeps.load_model("tiny", runs=project.runs)
 
 
-def test_a_file_that_an_option_names_is_part_of_the_run(project: Project) -> None:
+def test_a_file_named_by_an_option_is_part_of_the_run(project: Project) -> None:
     weights = project.folder / "w.pt"
     weights.write_bytes(b"1")
     model = {"options": {"file": "w.pt"}}
@@ -182,7 +182,7 @@ def test_a_file_that_an_option_names_is_part_of_the_run(project: Project) -> Non
     assert len({run.tags["key"] for run in written(project.runs)}) == 2
 
 
-def test_a_worker_compares_only_the_files_that_it_can_have(project: Project, tmp_path: Path) -> None:
+def test_a_worker_only_compares_files_of_its_machine(project: Project, tmp_path: Path) -> None:
     extra = f"try:\n    import {project.name}_extra\nexcept ImportError:\n    pass\n"
     project.write(part=extra + RELU)
     model = {"name": f"{project.name}:Net", "options": {"file": "w.pt"}}

@@ -1,4 +1,4 @@
-"""What a person sees of a running sweep, and that drawing it costs the training nothing."""
+"""The progress output of a running sweep, and that drawing does not slow down training."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_the_headline_names_the_best_complete_trial_in_percent(record: TrialReco
     assert found.startswith("2 of 4 trials done, best val_accuracy 60.00 % (trial 1, simple, width 4, batch 32, lr ")
 
 
-def test_a_metric_that_is_minimized_has_its_smallest_value_as_best(record: TrialRecord) -> None:
+def test_the_best_of_a_minimised_metric_is_the_smallest(record: TrialRecord) -> None:
     low, high = complete(record, accuracy=0.9), complete(record, number=1, accuracy=0.1)  # val_loss is 1 - accuracy
     losses = SweepState(sweep="tiny", metric="val_loss", maximize=False, records=[low, high])
 
     assert losses.best() == low
 
 
-def test_the_time_left_is_told_from_trials_of_this_start_alone(record: TrialRecord) -> None:
+def test_the_remaining_time_only_uses_trials_of_this_start(record: TrialRecord) -> None:
     sweep = state(*(complete(record, number=number) for number in range(2)), target=6)
     assert sweep.seconds_left() is None
 
@@ -68,7 +68,7 @@ def test_a_trial_ends_once_also_when_its_test_result_comes_later(record: TrialRe
     assert not sweep.enter(replace(complete(record), parameters=7))
 
 
-def test_without_a_terminal_lines_say_which_epoch_is_done(record: TrialRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_lines_show_the_last_epoch(record: TrialRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sweeps.driver.progress.PLAIN_SECONDS", -1)
     output = io.StringIO()
     progress = PlainProgress(Console(file=output, width=100), state())
@@ -78,7 +78,7 @@ def test_without_a_terminal_lines_say_which_epoch_is_done(record: TrialRecord, m
     assert output.getvalue() == "0 of 4 trials done; trial 0 after 1 of 2 epochs\n"
 
 
-def test_what_trials_warn_of_is_printed_of_the_first_that_does(record: TrialRecord) -> None:
+def test_only_the_first_warning_of_a_trial_is_printed(record: TrialRecord) -> None:
     output = io.StringIO()
     warning = FirstWarning(Console(file=output, width=100))
 
@@ -88,7 +88,7 @@ def test_what_trials_warn_of_is_printed_of_the_first_that_does(record: TrialReco
     assert output.getvalue() == "warning: trial 0: no curves\n"
 
 
-def test_without_a_terminal_there_is_a_line_a_trial(record: TrialRecord) -> None:
+def test_without_a_terminal_there_is_a_line_per_trial(record: TrialRecord) -> None:
     output = io.StringIO()
     progress = PlainProgress(Console(file=output, width=100), state())
 
@@ -99,7 +99,7 @@ def test_without_a_terminal_there_is_a_line_a_trial(record: TrialRecord) -> None
     assert line.startswith("trial 0 complete after 2 of 2 epochs, val_accuracy 50.00 % (simple, width 4, batch 32, lr ")
 
 
-def test_a_ladders_runs_of_one_rung_are_told_apart_by_their_seed(record: TrialRecord) -> None:
+def test_runs_of_one_rung_are_distinguished_by_their_seed(record: TrialRecord) -> None:
     rung = RungLabel(name="baseline", index=0, parent=None)
     config = record.config.model_copy(update={"seed": 7})
     run = replace(record, rung=rung, config=config)
@@ -127,7 +127,7 @@ def test_measuring_on_the_test_images_is_counted_line_by_line(record: TrialRecor
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_above_the_live_view_stays_what_failed_whole_and_nothing_else(record: TrialRecord, width: int) -> None:
+def test_only_failures_are_printed_above_the_live_view(record: TrialRecord, width: int) -> None:
     output = io.StringIO()
     view = LiveProgress(Console(file=output, force_terminal=True, width=width, color_system=None), state(record))
 
@@ -149,7 +149,7 @@ def test_a_dumb_terminal_gets_plain_lines(record: TrialRecord, monkeypatch: pyte
     assert "\x1b" not in output.getvalue()
 
 
-def test_what_others_print_while_it_draws_does_not_come_to_the_terminal(record: TrialRecord) -> None:
+def test_other_output_during_the_live_view_is_hidden(record: TrialRecord) -> None:
     before = sys.stdout
 
     with LiveProgress(Console(file=io.StringIO(), force_terminal=True), state(record)):
@@ -174,9 +174,7 @@ def test_drawing_reads_no_ledger_and_counts_no_space(
     assert "trials done" in view._screen.drawn().plain
 
 
-def test_a_space_is_counted_once_however_often_its_size_is_asked_for(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_of_a_space_is_counted_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[SearchSpace] = []
     assignments = SearchSpace.assignments
 

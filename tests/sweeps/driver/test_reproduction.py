@@ -1,4 +1,4 @@
-"""`sweeps rerun`: a recorded run trained again from its record alone, and what is said of the two."""
+"""`sweeps rerun`: a recorded run trained again from its record, and the comparison."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRID: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
-    """The runs folder of two complete trials, of which one has lost its weights, and one that diverged."""
+    """The runs folder of two complete trials, one without its weights, and a diverged one."""
     folder = tmp_path_factory.mktemp("rerun")
     return record(folder, ["run", write_yaml(folder, tiny(**GRID)), "--backend", "inline"], trains=True)
 
@@ -39,7 +39,7 @@ def trained(once: Path, tmp_path: Path) -> Path:
 
 
 def worse(runs: Path) -> str:
-    """Return the name of the complete run whose weights are gone."""
+    """Return the name of the complete run without weights."""
     (gone,) = (
         record
         for record in read_state(runs, "tiny").records
@@ -54,8 +54,8 @@ def change(runs: Path, query: str, *values: object) -> None:
         database.commit()
 
 
-def test_a_run_from_its_record_alone_is_the_same_bit_for_bit(trained: Path, cli: Cli) -> None:
-    # Neither the journal nor a checkpoint is asked.
+def test_a_rerun_from_the_record_is_bit_for_bit_equal(trained: Path, cli: Cli) -> None:
+    # The rerun uses neither the journal nor a checkpoint.
     shutil.rmtree(trained / "sweeps" / "tiny")
 
     result = cli("rerun", "tiny-000", "--check", "--runs", trained)
@@ -66,7 +66,7 @@ def test_a_run_from_its_record_alone_is_the_same_bit_for_bit(trained: Path, cli:
     assert list((trained / "reruns").iterdir()) == []
 
 
-def test_weights_that_were_not_kept_come_back_alone(trained: Path, cli: Cli) -> None:
+def test_a_rerun_restores_missing_weights(trained: Path, cli: Cli) -> None:
     name = worse(trained)
     assert cli("predict", name, "nothing.png", "--runs", trained).exit_code == 2
     before = {file: file.read_bytes() for file in trained.glob("sweeps/tiny/checkpoints/*/*")}
@@ -94,7 +94,7 @@ def test_damaged_weights_are_replaced(trained: Path, cli: Cli) -> None:
     assert sweeps.load_model(name, runs=trained, device="cpu").config.epochs == 2
 
 
-def test_a_diverged_run_is_trained_as_far_as_recorded(trained: Path, cli: Cli) -> None:
+def test_a_diverged_run_is_trained_for_its_recorded_epochs(trained: Path, cli: Cli) -> None:
     diverged = next(r for r in read_state(trained, "tiny").records if r.outcome == "diverged")
 
     result = cli("rerun", f"tiny-{diverged.trial:03d}", "--runs", trained)
@@ -105,7 +105,7 @@ def test_a_diverged_run_is_trained_as_far_as_recorded(trained: Path, cli: Cli) -
         assert (result.exit_code, "is recorded. There is nothing to compare with." in result.stderr) == (2, True)
 
 
-def test_another_result_is_different_and_check_says_so_with_its_code(trained: Path, cli: Cli) -> None:
+def test_check_exits_with_1_for_a_different_result(trained: Path, cli: Cli) -> None:
     change(trained, "UPDATE metrics SET value = value + 0.2 WHERE key = 'val_accuracy' AND step = 2")
 
     plain, checked = (cli("rerun", "tiny-000", *more, "--runs", trained) for more in ([], ["--check"]))
@@ -117,7 +117,7 @@ def test_another_result_is_different_and_check_says_so_with_its_code(trained: Pa
     assert "within the tolerance" in lenient.stdout
 
 
-def test_what_differs_around_it_is_listed(trained: Path, cli: Cli) -> None:
+def test_differences_of_the_environment_are_listed(trained: Path, cli: Cli) -> None:
     change(trained, "UPDATE tags SET value = '1.0.0' WHERE key = 'version.torch'")
     change(trained, "DELETE FROM tags WHERE key = 'host'")
 
@@ -129,16 +129,16 @@ def test_what_differs_around_it_is_listed(trained: Path, cli: Cli) -> None:
     assert "threads" not in rows
 
 
-def test_it_takes_the_recorded_number_of_threads(trained: Path, cli: Cli) -> None:
+def test_a_rerun_uses_the_recorded_number_of_threads(trained: Path, cli: Cli) -> None:
     change(trained, "UPDATE tags SET value = '2' WHERE key = 'threads'")
 
-    # Were it trained with one thread, this would be named as a difference.
+    # With another number of threads this would be listed as a difference.
     assert "threads" not in {
         line.split()[0] for line in cli("rerun", "tiny-000", "--runs", trained).stdout.splitlines()
     }
 
 
-def test_an_interrupted_one_goes_on(trained: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_rerun_resumes(trained: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from sweeps.worker import session as trial
 
     step = trial.TrialSession.step
@@ -162,7 +162,7 @@ def test_an_interrupted_one_goes_on(trained: Path, cli: Cli, monkeypatch: pytest
     assert not scratch.exists()
 
 
-def test_a_full_disk_is_no_other_result(trained: Path, small_disk: Path, cli: Cli) -> None:
+def test_a_full_disk_is_an_error_and_not_a_different_result(trained: Path, small_disk: Path, cli: Cli) -> None:
     runs = Path(shutil.copytree(trained, small_disk / "runs"))
     filler = fill_disk(small_disk)
 
@@ -176,7 +176,7 @@ def test_a_full_disk_is_no_other_result(trained: Path, small_disk: Path, cli: Cl
     assert (after.exit_code, "bit for bit" in after.stdout) == (0, True)
 
 
-def test_a_network_that_was_edited_since_is_not_taken_for_it(
+def test_a_changed_network_is_not_rerun(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = own_net(tmp_path, module="net_to_edit", hook="pass")
@@ -197,7 +197,7 @@ def test_a_network_that_was_edited_since_is_not_taken_for_it(
     shift=st.floats(0, 0.5),
     tolerance=st.floats(0, 0.5),
 )
-def test_the_agreement_is_what_the_largest_difference_says(
+def test_the_agreement_follows_from_the_largest_difference(
     accuracies: list[float], shift: float, tolerance: float
 ) -> None:
     recorded = [epoch(number, accuracy) for number, accuracy in enumerate(accuracies, start=1)]

@@ -1,4 +1,4 @@
-"""A search's choice at a larger budget: a run of its own that says where it came from."""
+"""A searched run retrained with a larger budget is a new run that names its origin."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_longer_run_on_more_images_scales_its_schedule(searched: Path, cli: Cl
     assert len(written(searched)) == 1
 
 
-def test_the_same_again_trains_nothing_and_another_budget_is_another_run(searched: Path) -> None:
+def test_only_another_budget_is_another_run(searched: Path) -> None:
     first = sweeps.retrain("tiny/0", epochs=3, runs=searched, backend="inline")
     again = sweeps.retrain("tiny/0", epochs=3, runs=searched, backend="inline")
     other = sweeps.retrain("tiny/0", epochs=4, runs=searched, backend="inline")
@@ -69,7 +69,7 @@ def test_all_images_are_those_that_validation_leaves() -> None:
         (["tiny-009", "--epochs", "4"], "no run 'tiny-009'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: list[str], message: str, searched: Path, cli: Cli) -> None:
+def test_invalid_budgets_are_rejected(arguments: list[str], message: str, searched: Path, cli: Cli) -> None:
     result = cli("retrain", *arguments, "--runs", searched, "--backend", "inline")
 
     assert result.exit_code == 2
@@ -77,7 +77,7 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], message: str, sear
     assert not (searched / "sweeps" / "retrained").exists()
 
 
-def test_an_edited_network_is_not_taken_for_the_one_that_was_searched(
+def test_a_changed_network_is_not_retrained(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

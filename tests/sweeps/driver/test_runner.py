@@ -1,4 +1,4 @@
-"""A sweep carried out in this process on a few real images, and ended in every way there is."""
+"""Sweeps in this process on a few real images, with every kind of end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def runs(recorded_runs: Path) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Run a sweep's file inline from the folder it lies in; return what the command line says."""
+    """Run a sweep's file inline in its folder; return the result of the command."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -86,7 +86,7 @@ def test_the_same_command_again_trains_nothing(runs: Path, start: Start) -> None
     assert written(runs) == before
 
 
-def test_a_start_with_nothing_to_do_loads_nothing_heavy(tmp_path: Path, runs: Path, start: Start) -> None:
+def test_a_start_with_nothing_to_do_imports_nothing_heavy(tmp_path: Path, runs: Path, start: Start) -> None:
     start()
     before = times(runs)
     code = (
@@ -101,7 +101,7 @@ def test_a_start_with_nothing_to_do_loads_nothing_heavy(tmp_path: Path, runs: Pa
     assert times(runs) == before
 
 
-def test_what_the_record_lacks_is_written_though_nothing_is_to_be_trained(runs: Path, start: Start) -> None:
+def test_missing_results_are_written_without_training(runs: Path, start: Start) -> None:
     start()
     before = written(runs)
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database, database:
@@ -114,7 +114,7 @@ def test_what_the_record_lacks_is_written_though_nothing_is_to_be_trained(runs: 
     assert written(runs) == before
 
 
-def test_a_search_that_finds_nothing_new_says_so(runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_without_new_proposals_reports_it(runs: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = {"parameters": {"optimizer.lr": {"min": 0.01, "max": 0.02}}, "run_cap": 3}
     start(**endless | {"run_cap": 1})
     monkeypatch.setattr("sweeps.search.proposers.SamplerProposer.ask", lambda *_, **__: None)
@@ -144,7 +144,7 @@ def times(runs: Path) -> list[tuple[str, int, int]]:
         return database.execute("SELECT run_uuid, start_time, end_time FROM runs ORDER BY run_uuid").fetchall()
 
 
-def test_a_larger_budget_trains_what_is_missing(runs: Path, start: Start) -> None:
+def test_a_larger_budget_trains_the_missing_trials(runs: Path, start: Start) -> None:
     start()
     before = written(runs)
 
@@ -155,7 +155,7 @@ def test_a_larger_budget_trains_what_is_missing(runs: Path, start: Start) -> Non
     assert len(written(runs)) == 3
 
 
-def test_another_sweep_takes_the_results_over(runs: Path, start: Start) -> None:
+def test_another_sweep_reuses_the_results(runs: Path, start: Start) -> None:
     start()
 
     result = start("--set", "name=other")
@@ -181,7 +181,7 @@ def test_two_sweeps_of_one_file_compute_the_same(runs: Path, tmp_path: Path, sta
     assert first == second
 
 
-def test_a_killed_driver_costs_at_most_the_epoch_it_was_in(runs: Path, tmp_path: Path, start: Start) -> None:
+def test_a_killed_driver_loses_at_most_one_epoch(runs: Path, tmp_path: Path, start: Start) -> None:
     hook = once(tmp_path / "killed", "os.kill(os.getpid(), signal.SIGKILL)")
     changes = {"base": own_net(tmp_path, module="net_that_kills", hook=hook), "run_cap": 2}
     path = write_yaml(tmp_path, tiny(**changes))
@@ -229,7 +229,7 @@ def test_a_timeout_stops_within_the_epoch_and_is_resumed(
 ) -> None:
     base = tiny()["base"] | {"epochs": 4}
     with monkeypatch.context() as clock:
-        # Looked at for the deadline, before each trial and epoch, and after each of an epoch's ten steps.
+        # The deadline is checked before each trial and epoch, and after each of an epoch's ten steps.
         ticks = count()
         clock.setattr("sweeps.driver.stopping.time", SimpleNamespace(monotonic=lambda: next(ticks)))
         result = start(base=base, limits={"timeout": 26.5})
@@ -243,7 +243,7 @@ def test_a_timeout_stops_within_the_epoch_and_is_resumed(
 
 
 @pytest.mark.trains
-def test_a_diverging_trial_is_no_failure(runs: Path, start: Start) -> None:
+def test_a_diverged_trial_is_not_a_failure(runs: Path, start: Start) -> None:
     result = start(parameters={"optimizer.lr": {"values": [1e6]}}, method="grid")
 
     assert result.exit_code == 0
@@ -251,7 +251,7 @@ def test_a_diverging_trial_is_no_failure(runs: Path, start: Start) -> None:
     assert "lower optimizer.lr" in str(records(runs)[0].error)
 
 
-def test_a_failing_trial_names_a_log_with_the_traceback(runs: Path, tmp_path: Path, start: Start) -> None:
+def test_a_failed_trial_prints_its_log_with_the_traceback(runs: Path, tmp_path: Path, start: Start) -> None:
     base = own_net(tmp_path, module="net_that_fails", hook="raise RuntimeError('no such kernel')")
 
     result = start(base=base, run_cap=1)
@@ -265,7 +265,7 @@ def test_a_failing_trial_names_a_log_with_the_traceback(runs: Path, tmp_path: Pa
     assert 'net_that_fails.py", line' in log
 
 
-def test_a_failed_trial_is_tried_again_when_asked_and_stays_one_run(runs: Path, tmp_path: Path, start: Start) -> None:
+def test_a_retried_trial_stays_one_run(runs: Path, tmp_path: Path, start: Start) -> None:
     hook = once(tmp_path / "failed", "raise OSError('disk full')")
     changes = {"base": own_net(tmp_path, module="net_that_fails_once", hook=hook), "run_cap": 1}
     assert start(**changes).exit_code == 1
@@ -285,7 +285,7 @@ def test_an_inline_trial_prints_to_the_terminal(tmp_path: Path, start: Start) ->
     assert "where am I?" in result.stdout
 
 
-def test_a_network_that_cannot_be_imported_is_refused_before_anything_begins(
+def test_a_network_that_cannot_be_imported_is_rejected_before_the_start(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -310,7 +310,7 @@ def test_runs_below_a_plain_file_are_refused(tmp_path: Path, cli: Cli) -> None:
     assert "--runs" in result.stderr
 
 
-def test_a_record_that_is_away_is_refused(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_record_is_rejected(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_yaml(tmp_path, tiny())
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
@@ -324,7 +324,7 @@ def test_a_record_that_is_away_is_refused(tmp_path: Path, cli: Cli, monkeypatch:
 class TestTheSealedTestSet:
     @pytest.fixture
     def no_test_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The data without its test images: whoever opens them fails."""
+        """The data without its test images: opening them fails."""
         folder = tmp_path / "cifar10"
         folder.mkdir()
         for file in default_directory().iterdir():
@@ -382,7 +382,7 @@ class TestTheSealedTestSet:
         assert refused.exit_code == 2
         assert "must not select a run. Name one of its runs" in refused.stderr
 
-    def test_another_terminal_sees_how_far_the_measuring_is(
+    def test_status_shows_the_progress_of_the_measurements(
         self, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[str] = []
@@ -427,7 +427,7 @@ class TestTheSealedTestSet:
         assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
         assert "nothing was trained" in second.stdout, "to be measured is no training"
 
-    def test_an_ablation_tests_a_searched_run_without_training_it(self, runs: Path, start: Start, cli: Cli) -> None:
+    def test_an_ablation_tests_a_searched_run_without_retraining_it(self, runs: Path, start: Start, cli: Cli) -> None:
         start(run_cap=1)
         (searched,) = written(runs)
 
@@ -439,7 +439,7 @@ class TestTheSealedTestSet:
         assert len(whole.steps["test_accuracy"]) == 1
 
 
-class TestWhatBeganAnew:
+class TestNewStudies:
     def test_a_sweep_without_its_folder_is_another_study(self, runs: Path, start: Start, cli: Cli) -> None:
         start()
         before = written(runs)
@@ -489,7 +489,7 @@ def test_a_second_driver_of_the_same_sweep_is_refused(runs: Path, start: Start) 
     assert "is being run by process" in result.stderr
 
 
-def test_a_changed_space_is_refused_and_begins_anew_when_asked(runs: Path, start: Start) -> None:
+def test_a_changed_space_is_rejected_without_new(runs: Path, start: Start) -> None:
     start()
     changed = {"parameters": {"optimizer.lr": {"values": [0.04]}}, "run_cap": 1}
 
@@ -501,11 +501,11 @@ def test_a_changed_space_is_refused_and_begins_anew_when_asked(runs: Path, start
     assert json.loads((runs / "sweeps" / "tiny" / "journal.log").read_text().splitlines()[0])
 
 
-def test_a_damaged_checkpoint_costs_an_epoch_and_the_log_says_so(tmp_path: Path, runs: Path, start: Start) -> None:
+def test_a_damaged_checkpoint_costs_an_epoch_and_is_logged(tmp_path: Path, runs: Path, start: Start) -> None:
     marker = tmp_path / "ended"
     base = own_net(tmp_path, module="net_with_a_checkpoint", hook="pass")
     source = tmp_path / "net_with_a_checkpoint.py"
-    # In the middle of the third of four epochs the driver is ended.
+    # The driver is killed in the middle of the third of four epochs.
     hook = once(marker, "os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)")
     source.write_text(source.read_text(encoding="utf-8").replace("== 15", "== 25").replace("pass", hook), "utf-8")
     assert start(base=base | {"epochs": 4}, run_cap=1).exit_code == 130
@@ -539,7 +539,7 @@ def test_a_checkpoint_damaged_before_measuring_is_trained_again(tmp_path: Path, 
     assert measure.measure_on_test(ImageClassification(), str(path), config=config, device="cpu") == expected
 
 
-def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_with_given_images_opens_no_image_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainingConfig.model_validate(tiny()["base"] | {"epochs": 2})
     images, _ = load_training_images()
     test_images = load_test_images()
@@ -549,7 +549,7 @@ def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypa
     for _ in train(config, *split, state=state):
         save_checkpoint(state, path)
     expected = measure.measure_on_test(ImageClassification(), str(path), config=config, device="cpu")
-    # Damaged, so that the training images are asked for too.
+    # Damaged, so that the training images are needed too.
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
     def shut(*_: Any, **__: Any) -> NoReturn:
@@ -570,7 +570,7 @@ def test_measuring_given_images_opens_no_file_of_images(tmp_path: Path, monkeypa
     assert measured == expected
 
 
-def test_where_no_combination_is_possible_both_plan_and_run_say_so(
+def test_plan_and_run_report_a_space_without_valid_combinations(
     tmp_path: Path, runs: Path, start: Start, cli: Cli
 ) -> None:
     sizes = {"data.train_size": {"values": [48_000, 49_000]}, "data.validation_size": {"values": [5_000, 6_000]}}
@@ -586,7 +586,7 @@ def test_where_no_combination_is_possible_both_plan_and_run_say_so(
     assert "recorded before" not in result.stdout
 
 
-def test_a_trial_that_diverges_at_once_was_begun(start: Start) -> None:
+def test_an_immediately_diverging_trial_counts_as_started(start: Start) -> None:
     result = start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1)
 
     assert "none finished an epoch" in result.stdout
@@ -594,7 +594,7 @@ def test_a_trial_that_diverges_at_once_was_begun(start: Start) -> None:
     assert "nothing was trained" in start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1).stdout
 
 
-def test_a_start_that_is_stopped_before_its_first_trial_says_that(runs: Path, start: Start) -> None:
+def test_a_start_that_stops_before_its_first_trial_reports_it(runs: Path, start: Start) -> None:
     start()
 
     result = start(name="other", limits={"timeout": 0.001})
@@ -604,7 +604,7 @@ def test_a_start_that_is_stopped_before_its_first_trial_says_that(runs: Path, st
     assert "no run of a sweep" not in result.output
 
 
-def test_the_csv_is_written_anew_with_the_record(runs: Path, start: Start) -> None:
+def test_the_csv_is_rewritten_with_the_record(runs: Path, start: Start) -> None:
     assert start().exit_code == 0
     whole = (runs / "leaderboard.csv").read_text(encoding="utf-8")
     with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:

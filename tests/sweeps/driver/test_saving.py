@@ -1,4 +1,4 @@
-"""What a sweep leaves besides numbers: weights worth keeping, files and data set in MLflow, the winner as a model."""
+"""Kept weights, artifacts and data set in MLflow, and the winner as a logged model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.use.winner import log_winner
 
-pytestmark = pytest.mark.trains  # a model in MLflow is made of weights
+pytestmark = pytest.mark.trains  # a model in MLflow needs weights
 
 GRID: dict[str, Any] = {
     "method": "grid",
@@ -51,7 +51,7 @@ GRID: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The runs folder of three complete trials and one that diverged, the best confirmed under one seed."""
+    """The runs folder of three complete trials and a diverged one, the best confirmed with one seed."""
     folder = tmp_path_factory.mktemp("saving")
     path = write_yaml(folder, tiny(**GRID, replicates={"top": 1, "seeds": 1}, keep={"best": 1}))
     result = CliRunner().invoke(command, ["run", str(path), "--runs", str(folder / "runs"), "--backend", "inline"])
@@ -88,7 +88,7 @@ def models_of(runs: Path) -> list[tuple[str, str]]:
 
 
 class TestKeep:
-    def test_weights_of_the_best_and_of_all_replicates_stay(self, trained: Path) -> None:
+    def test_weights_of_the_best_and_of_all_replicates_are_kept(self, trained: Path) -> None:
         state = read_state(trained, "tiny")
         best = state.best()
         assert best is not None
@@ -98,7 +98,7 @@ class TestKeep:
         assert kept == {best.key, *(record.key for record in state.replicates)}
 
     @pytest.mark.parametrize(("best", "kept"), [("all", 3), (2, 2), (0, 0), (None, 3)])
-    def test_as_many_weights_stay_as_the_file_says(
+    def test_the_number_of_kept_weights_is_that_of_the_file(
         self, best: object, kept: int, tmp_path: Path, recorded_runs: Path, cli: Cli
     ) -> None:
         keep = None if best is None else {"best": best}
@@ -108,7 +108,7 @@ class TestKeep:
 
         assert len(list(recorded_runs.glob("sweeps/tiny/checkpoints/*/state.pt"))) == kept
 
-    def test_the_best_by_the_metric_and_largest_budget_stay(self, tmp_path: Path) -> None:
+    def test_the_best_by_the_metric_and_largest_budget_are_kept(self, tmp_path: Path) -> None:
         loss = {"name": "val_loss", "goal": "minimize"}
         plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(metric=loss, keep={"best": 2}))))
         made = next_trial(book(tmp_path / "runs").open())
@@ -128,10 +128,10 @@ class TestKeep:
 
         cleaning.on_change(records[-1])
 
-        # Both seeds of a, whose mean is 0.1875 too; of the three that are equal the two that began first.
+        # Both seeds of a, with mean 0.1875 too; of three equal ones the two that started first.
         assert [(folder.checkpoints / record.key).exists() for record in records] == [True] * 3 + [False] * 3
 
-    def test_the_best_stay_also_of_earlier_starts(self, tmp_path: Path) -> None:
+    def test_the_best_of_earlier_starts_are_kept(self, tmp_path: Path) -> None:
         plan = plan_of_sweep(load_spec(write_yaml(tmp_path, tiny(keep={"best": 2}))))
         made = next_trial(book(tmp_path / "runs").open())
         ends = [
@@ -158,7 +158,7 @@ class TestKeep:
             [True, False, False, False, True, False],
         ]
 
-    def test_what_may_be_kept_is_a_number_or_all(self, tmp_path: Path, cli: Cli) -> None:
+    def test_keep_best_is_a_number_or_all(self, tmp_path: Path, cli: Cli) -> None:
         result = cli("plan", write_yaml(tmp_path, tiny(**GRID, keep={"best": -1})))
 
         assert result.exit_code == 2
@@ -166,7 +166,9 @@ class TestKeep:
 
 
 class TestFiles:
-    def test_a_complete_run_holds_its_configuration_and_its_log(self, client: MlflowClient, trained: Path) -> None:
+    def test_a_complete_run_has_its_configuration_and_log_as_artifacts(
+        self, client: MlflowClient, trained: Path
+    ) -> None:
         run = next(run for run in written(trained) if run.tags["outcome"] == "complete" and run.name == "tiny-000")
 
         assert artifacts(client, run.run_id) == ["config.yaml", "trial.log"]
@@ -175,7 +177,9 @@ class TestFiles:
         assert config["optimizer"]["lr"] == 0.01
         assert "epoch 2/2" in (folder / "trial.log").read_text(encoding="utf-8")
 
-    def test_one_that_was_stopped_early_costs_nothing(self, tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+    def test_a_trial_that_was_stopped_early_has_no_artifacts(
+        self, tmp_path: Path, recorded_runs: Path, cli: Cli
+    ) -> None:
         content = tiny(
             method="grid", run_cap=None, parameters={"optimizer.lr": {"values": [0.05, 0.03, 1e-6, 1e-7]}},
             metric={"name": "train_loss", "goal": "minimize"},
@@ -189,9 +193,7 @@ class TestFiles:
         assert [artifacts(client, run.run_id) for run in stopped] == [[]] * len(stopped)
         assert [client.get_run(run.run_id).inputs.dataset_inputs for run in stopped] == [[]] * len(stopped)
 
-    def test_the_sweeps_own_run_holds_a_file_that_says_what_was_run(
-        self, tmp_path: Path, recorded_runs: Path, cli: Cli
-    ) -> None:
+    def test_the_parent_run_has_the_sweep_file(self, tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
         path = write_yaml(tmp_path, tiny(**GRID))
         arguments = ["--set", "base.epochs=1", "--runs", recorded_runs, "--backend", "inline"]
         assert cli("run", path, *arguments).exit_code == 0
@@ -217,7 +219,7 @@ class TestFiles:
         (whole,) = parent_of(client, "tiny").inputs.dataset_inputs
         assert (whole.dataset.name, json.loads(whole.dataset.profile)) == ("CIFAR-10", {"rows": 50_000})
 
-    def test_the_description_says_what_was_searched_the_winner_and_the_command(self, client: MlflowClient) -> None:
+    def test_the_description_has_space_winner_and_command(self, client: MlflowClient) -> None:
         said = parent_of(client, "tiny").data.tags["mlflow.note.content"]
 
         assert said.startswith("**Winner**: `tiny-00")
@@ -228,11 +230,13 @@ class TestFiles:
         assert confirmed.startswith("**Winner**")
         assert "`sweeps replicate tiny --top 1 --seeds 1`" in confirmed
 
-    def test_the_winner_stays_named_when_the_search_goes_on(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_the_winner_stays_in_the_description_when_the_search_resumes(
+        self, trained: Path, tmp_path: Path, cli: Cli
+    ) -> None:
         runs = tmp_path / "runs"
         shutil.copytree(trained, runs)
         path = write_yaml(tmp_path, tiny(**GRID))
-        # The record lost the end of the search's own run: the start has something to write.
+        # The record lost the end of the search's parent run: the start has something to write.
         with contextlib.closing(sqlite3.connect(runs / "mlflow.db")) as database:
             database.execute("UPDATE runs SET status = 'RUNNING' WHERE name = 'tiny'")
             database.commit()
@@ -245,7 +249,7 @@ class TestFiles:
 
 
 class TestModel:
-    def test_it_says_what_the_confirmed_network_says_in_both_of_mlflows_ways(
+    def test_both_mlflow_flavors_predict_like_the_confirmed_network(
         self, trained: Path, client: MlflowClient, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         uri = log_winner("tiny", runs=trained)
@@ -270,7 +274,7 @@ class TestModel:
         (output,) = client.get_run(confirmed.run_id).outputs.model_outputs
         assert f"models:/{output.model_id}" == uri
 
-    def test_it_is_stored_once_and_found_again(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
+    def test_the_model_is_stored_once(self, trained: Path, tmp_path: Path, cli: Cli) -> None:
         runs = tmp_path / "runs"
         shutil.copytree(trained, runs)
         first = log_winner("tiny", runs=runs)
@@ -284,7 +288,7 @@ class TestModel:
         shown = cli("show", models_of(runs)[0][0], "--runs", runs).stdout
         assert f"model in MLflow: {first}" in shown
 
-    def test_one_that_was_half_stored_by_a_killed_driver_is_stored_anew(self, trained: Path, tmp_path: Path) -> None:
+    def test_a_partially_stored_model_is_stored_again(self, trained: Path, tmp_path: Path) -> None:
         runs = tmp_path / "runs"
         shutil.copytree(trained, runs)
         first = log_winner("tiny", runs=runs)
@@ -298,7 +302,7 @@ class TestModel:
         assert again not in (None, first)
         assert sorted(stage for _, stage in models_of(runs)) == ["active", "deleted"]
 
-    def test_one_that_somebody_deleted_is_stored_anew(self, trained: Path, tmp_path: Path) -> None:
+    def test_a_deleted_model_is_stored_again(self, trained: Path, tmp_path: Path) -> None:
         runs = tmp_path / "runs"
         shutil.copytree(trained, runs)
         first = log_winner("tiny", runs=runs)
@@ -310,7 +314,7 @@ class TestModel:
         assert again not in (None, first)
         assert sorted(stage for _, stage in models_of(runs)) == ["active", "deleted"]
 
-    def test_it_moves_with_the_runs_folder_and_goes_with_its_sweep(
+    def test_the_model_follows_the_runs_folder_and_is_deleted_with_its_sweep(
         self, trained: Path, tmp_path: Path, cli: Cli, images: np.ndarray
     ) -> None:
         runs = tmp_path / "elsewhere"
@@ -330,7 +334,7 @@ class TestModel:
         assert [stage for _, stage in models_of(runs)] == ["deleted"]
         assert sorted((trained / "artifacts").rglob("*")) == before
 
-    def test_without_a_confirmed_configuration_there_is_none(
+    def test_without_a_confirmed_configuration_there_is_no_model(
         self, tmp_path: Path, recorded_runs: Path, cli: Cli
     ) -> None:
         path = write_yaml(tmp_path, tiny(**GRID))
@@ -349,7 +353,7 @@ class TestModel:
         assert "the winner is a model in MLflow: models:/m-" in result.stdout, result.output
         assert [name for name, _ in models_of(recorded_runs)] == ["v1-2-000-s1"]
 
-    def test_a_store_that_takes_no_model_is_told(
+    def test_a_failed_storing_of_the_model_is_reported(
         self, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: Any
     ) -> None:
         def fail(*_: object, **__: object) -> None:
@@ -363,7 +367,7 @@ class TestModel:
         assert result.exit_code == 0, result.output
         assert "could not store the winner of tiny as a model in MLflow: No module named 'boto3'" in caplog.text
 
-    def test_lost_weights_are_told_and_end_nothing(
+    def test_missing_weights_are_reported_without_stopping(
         self, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         runs = tmp_path / "runs"
@@ -377,10 +381,10 @@ class TestModel:
 
         assert "could not store the winner of tiny as a model in MLflow: the weights of" in caplog.text
 
-    def test_a_network_without_a_graph_is_told(
+    def test_a_network_without_a_graph_is_reported(
         self, tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: Any
     ) -> None:
-        # It asks for the number of images in a way that no graph of any number can.
+        # It uses the number of images in a way that a graph with a dynamic batch size cannot express.
         base = own_net(tmp_path, module="net_without_graph", hook="pass")
         path = tmp_path / "net_without_graph.py"
         counted = "images[: int(images.sum() * 0) + len(images)].flatten(1))"
@@ -418,7 +422,7 @@ class TestModel:
                 "--env-manager",
                 "local",
             ],
-            # MLflow asks the path for uvicorn, which lies beside this Python, as in an activated environment.
+            # MLflow searches the path for uvicorn, which is next to this Python, as in an activated environment.
             env={**os.environ, "MLFLOW_TRACKING_URI": store_uri(trained), "PATH": f"{beside}:{os.environ['PATH']}"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -449,7 +453,7 @@ def _ask(url: str, question: dict[str, Any]) -> Any:
 
 
 class TestClasses:
-    def test_before_it_is_tested_a_run_shows_its_classes_on_validation_images(self, trained: Path, cli: Cli) -> None:
+    def test_an_untested_run_shows_its_classes_on_validation_images(self, trained: Path, cli: Cli) -> None:
         result = cli("show", "tiny-000", "--runs", trained)
 
         assert "val acc %" in result.stdout

@@ -1,4 +1,4 @@
-"""The test set stays shut until `sweeps finalize`, which opens it once for what is confirmed, and notes who looked."""
+"""The test set stays sealed until `sweeps finalize`, which opens it once for confirmed runs and logs the access."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def test_records_do_not_depend_on_the_test_labels(
 def test_the_confirmed_best_is_measured_once_and_each_of_its_seeds(
     runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # To store it as a model in MLflow takes seconds.
+    # Storing it as a model in MLflow takes seconds.
     monkeypatch.setattr("sweeps.use.winner.log_winner", lambda *_, **__: None)
-    # It learns: whether a configuration has a rank is not for the test images to say.
+    # It learns, so that the configuration has a rank without the test images.
     search(settings=["--set", "base.epochs=3", "--set", "base.data.train_size=3000"])
 
     result = cli("finalize", "tiny", "--runs", runs)
@@ -109,7 +109,7 @@ def test_the_confirmed_best_is_measured_once_and_each_of_its_seeds(
     assert sweeps.leaderboard("tiny", runs=runs)["test_accuracy"].notna().tolist() == [True, False]
 
 
-def test_asked_again_it_prints_what_is_recorded_and_opens_nothing(
+def test_a_second_finalize_prints_the_record_and_opens_nothing(
     runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search()
@@ -126,7 +126,7 @@ def test_asked_again_it_prints_what_is_recorded_and_opens_nothing(
     assert len(list(read_accesses(runs))) == 1
 
 
-def test_only_what_is_new_is_measured_and_every_look_is_noted(runs: Path, search: Search, cli: Cli) -> None:
+def test_only_new_runs_are_measured_and_every_access_is_logged(runs: Path, search: Search, cli: Cli) -> None:
     search()
     cli("finalize", "tiny", "--runs", runs)
     assert cli("replicate", "tiny", "--top", 1, "--seeds", 3, "--runs", runs, "--backend", "inline").exit_code == 0
@@ -138,7 +138,7 @@ def test_only_what_is_new_is_measured_and_every_look_is_noted(runs: Path, search
     assert "the test set was opened 2 times for tiny, last by " in cli("leaderboard", "tiny", "--runs", runs).stdout
 
 
-def test_what_nobody_confirmed_is_refused_and_nothing_is_opened(
+def test_unconfirmed_configurations_are_rejected_and_nothing_is_opened(
     runs: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cifar_core.data.load, "load_test_images", shut)
@@ -163,7 +163,7 @@ def test_without_its_weights_nothing_is_opened(runs: Path, search: Search, cli: 
     assert list(read_accesses(runs)) == []
 
 
-def test_a_look_is_noted_before_the_images_are_opened(
+def test_an_access_is_logged_before_the_images_are_opened(
     runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search()
@@ -180,7 +180,7 @@ def test_a_look_is_noted_before_the_images_are_opened(
     assert len(list(read_accesses(runs))) == 2
 
 
-def test_a_result_that_was_not_recorded_needs_no_second_look(
+def test_an_unrecorded_result_needs_no_second_access(
     runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search()
@@ -200,7 +200,7 @@ def test_a_result_that_was_not_recorded_needs_no_second_look(
     assert sweeps.leaderboard("tiny", runs=runs)["test_accuracy"].notna().sum() == 1
 
 
-def test_the_log_of_looks_outlives_the_sweep(runs: Path, search: Search, cli: Cli) -> None:
+def test_the_access_log_outlives_the_sweep(runs: Path, search: Search, cli: Cli) -> None:
     search()
     cli("finalize", "tiny", "--runs", runs)
 
@@ -209,7 +209,7 @@ def test_the_log_of_looks_outlives_the_sweep(runs: Path, search: Search, cli: Cl
     assert [look.sweep for look in read_accesses(runs)] == ["tiny"]
 
 
-def test_a_line_that_a_crash_has_torn_costs_no_other(tmp_path: Path) -> None:
+def test_a_truncated_line_of_the_log_does_not_affect_others(tmp_path: Path) -> None:
     record_access(tmp_path, sweep="a", keys=["1"])
     path = tmp_path / ACCESS_LOG
     path.write_text(path.read_text(encoding="utf-8") + '{"when": "20', encoding="utf-8")
@@ -223,7 +223,7 @@ def test_a_line_that_a_crash_has_torn_costs_no_other(tmp_path: Path) -> None:
     assert json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["sweep"] == "b"
 
 
-def test_another_terminal_sees_that_it_is_finalized_and_how_far(
+def test_status_shows_the_progress_of_finalize(
     runs: Path, search: Search, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search()

@@ -1,4 +1,4 @@
-"""Slots that become more or fewer are told. A stand-in for the backend says how many there are."""
+"""Changes of the number of slots are reported. The backend is a stub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sweeps.search.state import DriverState, SweepState
 
 
 class Growing:
-    """Has one slot, and then what the test says."""
+    """Has one slot, then the number that the test sets."""
 
     now = Slots(count=1, cpus=1, gpus=0)
 
@@ -25,7 +25,7 @@ class Growing:
         return self.now
 
 
-def test_a_node_that_joined_is_told_once_wherever_somebody_looks(runs: Path) -> None:
+def test_a_joined_node_is_reported_once(runs: Path) -> None:
     tiny = book(runs)
     record = next_trial(tiny.open())
     state = SweepState(sweep="tiny", metric="val_accuracy", maximize=True, driver=DriverState(slots=1))

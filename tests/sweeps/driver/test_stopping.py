@@ -1,4 +1,4 @@
-"""Signals are heard whatever the program is doing just then."""
+"""Signals are handled at any moment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sweeps.driver.stopping import Stopping
 
 
 class PausedTerminal(io.StringIO):
-    """A terminal that a person has paused: in the middle of a line a signal comes."""
+    """A paused terminal: a signal arrives in the middle of a line."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_writing = False
 
     def write(self, text: str) -> int:
-        # As Python's own buffered files do.
+        # As Python's buffered files do.
         assert not self.is_writing, "reentrant call"
         self.is_writing = True
         if "line" in text:
@@ -30,7 +30,7 @@ class PausedTerminal(io.StringIO):
         return super().write(text)
 
 
-def test_a_signal_within_a_line_is_answered_after_it() -> None:
+def test_a_signal_while_printing_is_handled_after_the_line() -> None:
     terminal = PausedTerminal()
     console = Console(file=terminal)
     stopping = Stopping(limit=None, console=console)
@@ -45,7 +45,7 @@ def test_a_signal_within_a_line_is_answered_after_it() -> None:
     assert terminal.getvalue().startswith("a line\nstopping after saving every finished epoch")
 
 
-def test_a_time_limit_stops_once_it_is_over() -> None:
+def test_a_time_limit_stops_after_its_end() -> None:
     assert Stopping(limit=0.0, console=Console(file=io.StringIO()))()
     stopping = Stopping(limit=60.0, console=Console(file=io.StringIO()))
     assert not stopping()

@@ -1,4 +1,4 @@
-"""What is said of where a sweep is kept and where it runs, before anything is trained for it."""
+"""Notices about a sweep's storage and cluster before training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from sweeps.driver.storage_checks import note_cluster_change
 
 
-def test_a_sweep_that_goes_on_without_its_cluster_says_so_once() -> None:
+def test_a_sweep_that_resumes_without_its_cluster_prints_one_notice() -> None:
     study = optuna.create_study()
 
     def said(address: str | None) -> str:

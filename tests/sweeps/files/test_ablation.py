@@ -1,4 +1,4 @@
-"""An ablation leaves out one change at a time, and keeps budget and images."""
+"""An ablation removes one change at a time, and keeps budget and images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def variants(content: dict[str, Any]) -> dict[str, TrainingConfig]:
     return {rung.name: rung.config for rung in ladder.rungs}
 
 
-def test_the_whole_configuration_comes_first() -> None:
+def test_the_full_configuration_comes_first() -> None:
     whole = variants(TRICKS)["whole"]
 
     assert whole.canonical() == TrainingConfig.model_validate(TRICKS).canonical()
     assert whole.seed == 3
 
 
-def test_each_change_is_left_out_once_blocks_as_a_whole() -> None:
+def test_each_change_is_removed_once_and_blocks_as_one_change() -> None:
     assert list(variants(TRICKS)) == [
         "whole", "without-model", "without-data.batch-size", "without-data.augmentation", "without-optimizer.lr",
         "without-optimizer.momentum", "without-schedule",
@@ -48,7 +48,7 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)
-def test_leaving_one_change_out_keeps_all_the_others(name: str) -> None:
+def test_removing_one_change_keeps_all_others(name: str) -> None:
     block, plain = LEFT_OUT[name]
     wanted = TrainingConfig.model_validate(TRICKS | {block: TRICKS[block] | plain})
 
@@ -56,13 +56,13 @@ def test_leaving_one_change_out_keeps_all_the_others(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "block"), [("without-model", "model"), ("without-schedule", "schedule")])
-def test_without_a_network_or_schedule_its_fields_go_too(name: str, block: str) -> None:
+def test_removing_a_network_or_schedule_removes_its_fields(name: str, block: str) -> None:
     wanted = TrainingConfig.model_validate({key: value for key, value in TRICKS.items() if key != block})
 
     assert variants(TRICKS)[name].canonical() == wanted.canonical()
 
 
-def test_a_network_of_the_users_own_is_left_out_with_its_options() -> None:
+def test_a_custom_network_is_removed_with_its_options() -> None:
     own = {"model": {"name": "nets:Tiny", "options": {"hidden": 8}}, "optimizer": {"lr": 0.05}}
 
     rungs = variants(own)
@@ -72,12 +72,12 @@ def test_a_network_of_the_users_own_is_left_out_with_its_options() -> None:
     assert rungs["without-model"].model.name == "simple"
 
 
-def test_a_plain_configuration_has_nothing_to_leave_out() -> None:
+def test_a_default_configuration_cannot_be_ablated() -> None:
     with pytest.raises(SweepError, match="no change to remove"):
         variants({"epochs": 3, "data": {"train_size": 100}})
 
 
-def test_every_variant_is_compared_with_the_whole() -> None:
+def test_every_variant_is_compared_with_the_full_configuration() -> None:
     ladder = ablation_of(TrainingConfig.model_validate(TRICKS), run="quick/3", key="0123456789abcdef")
 
     assert [rung.parent for rung in ladder.rungs] == [None] + ["whole"] * 6
@@ -86,13 +86,13 @@ def test_every_variant_is_compared_with_the_whole() -> None:
     assert list(map(str, ladder.rungs[2].changes)) == ["data.batch_size 32 → 64"]
 
 
-def test_an_ablation_is_named_by_the_run_it_leaves_out_of() -> None:
+def test_an_ablation_is_named_after_its_run() -> None:
     ladder = ablation_of(TrainingConfig.model_validate(TRICKS), run="quick/3", key="0123456789abcdef")
 
     assert (ladder.name, ladder.description) == ("ablate-01234567", "quick/3 without each of its changes")
 
 
-def test_leaving_out_the_network_leaves_what_is_outside_its_block() -> None:
+def test_removing_the_network_keeps_fields_outside_its_block() -> None:
     whole = TrainingConfig.model_validate(TRICKS)
 
     without = variants(TRICKS)["without-model"]

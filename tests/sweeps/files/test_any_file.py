@@ -1,4 +1,4 @@
-"""Whatever stands in a file: it is a sweep that can be planned, or every mistake is named with its line."""
+"""Any file is either a valid sweep or rejected with the line of every error."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_file_can_be_planned_or_each_mistake_has_its_line(text: str, path: Pat
 
 @given(text=st.text(st.sampled_from("ab:{}[],&*<|>'\"#- \n\t!%?01.e~"), max_size=40) | st.text(max_size=20))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_text_is_refused_with_a_line(text: str, path: Path) -> None:
+def test_any_invalid_text_is_rejected_with_a_line(text: str, path: Path) -> None:
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
     with pytest.raises(SpecError) as raised:

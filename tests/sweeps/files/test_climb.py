@@ -1,4 +1,4 @@
-"""The climb beyond the notebook: one change a rung, its small form the same steps, its top what `make best` trains."""
+"""The climb beyond the notebook: one change per rung, the same steps at laptop size, and its last rung as best.yaml."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WITH_ITS_RATE = {
 """Rungs that change more than one key, since the keys belong together."""
 
 
-def test_the_best_is_the_top_of_the_climb_on_all_images() -> None:
+def test_best_yaml_is_the_last_climb_configuration_on_all_images() -> None:
     climb, best = load_ladder(EXPERIMENTS / "climb.yaml"), load_ladder(EXPERIMENTS / "best.yaml")
 
     (rung,) = best.rungs
@@ -45,7 +45,7 @@ def test_each_rung_of_the_climb_is_one_change() -> None:
     assert [rung.parent for rung in climb.rungs] == [None, *(rung.name for rung in climb.rungs[:-1])]
 
 
-def test_the_climb_and_its_small_form_are_chosen_on_validation_images() -> None:
+def test_both_climbs_are_compared_on_validation_images() -> None:
     climb, small = (load_ladder(EXPERIMENTS / f"{name}.yaml") for name in ("climb", "climb-laptop"))
 
     assert climb.measured_on is small.measured_on is MeasuredOn.VALIDATION

@@ -1,4 +1,4 @@
-"""In which parameters many configurations differ."""
+"""The fields in which configurations differ."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def varies(path: str, configs: list[dict[str, Any]]) -> bool:
     return bool(pairs)
 
 
-def test_what_follows_from_the_network_or_the_schedule_does_not_vary() -> None:
+def test_fields_that_follow_from_the_network_or_schedule_do_not_differ() -> None:
     differences = Differences()
     differences.add({"model.name": "vgg", "model.head": (512,), "schedule.name": "step", "schedule.gamma": 0.1})
     differences.add({"model.name": "deep", "model.head": (64,), "schedule.name": "constant"})

@@ -1,4 +1,4 @@
-"""What an editor is told about the files is what the loader takes and refuses."""
+"""The JSON Schemas for editors agree with the loader."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 
 BEYOND_A_SCHEMA = {
     "impossible range",
-    "condition on an unknown parameter",  # one that is no field is refused; one that is not searched is not
+    "condition on an unknown parameter",  # an unknown field is an error of the schema, an unsearched one is not
     "condition on an unknown value",
     "condition on a range",
     "conditions in a circle",
@@ -49,31 +49,31 @@ BEYOND_A_SCHEMA = {
     "a target in percent",
     "nothing possible",
 }
-"""Mistakes that lie between several values: the loader alone sees them."""
+"""Errors in combinations of values, which only the loader detects."""
 
 
 VALIDATORS = {kind: jsonschema.Draft7Validator(file_schema(kind)) for kind in FILE_KINDS}
 
 
 def mistakes(kind: FileKind, content: Any) -> list[str]:
-    """Return where the schema of a kind of files finds a mistake."""
+    """Return the paths of the errors that the schema of a kind of file reports."""
     found = VALIDATORS[kind].iter_errors(content)
     return [f"{'.'.join(map(str, error.path))}: {error.message}" for error in found]
 
 
 @pytest.mark.parametrize("kind", FILE_KINDS)
-def test_the_file_of_a_schema_is_what_the_code_says(kind: FileKind) -> None:
+def test_the_schema_file_equals_the_generated_schema(kind: FileKind) -> None:
     written = schema_file(kind).read_text(encoding="utf-8")
     assert written == schema_text(kind), f"renew it: `sweeps schema {kind} > {schema_file(kind).relative_to(ROOT)}`"
 
 
 @pytest.mark.parametrize("kind", FILE_KINDS)
-def test_a_schema_is_one(kind: FileKind) -> None:
+def test_the_schemas_are_valid_json_schemas(kind: FileKind) -> None:
     jsonschema.Draft7Validator.check_schema(file_schema(kind))
 
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: path.name)
-def test_every_file_of_experiments_names_its_schema_and_keeps_to_it(path: Path) -> None:
+def test_every_experiment_names_its_schema_and_is_valid(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     first = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", text.partition("\n")[0])
     assert first is not None
@@ -85,19 +85,19 @@ def test_every_file_of_experiments_names_its_schema_and_keeps_to_it(path: Path) 
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_piece_of_a_file_in_the_documents_keeps_to_the_schema(path: Path) -> None:
+def test_every_yaml_block_in_the_docs_is_valid(path: Path) -> None:
     for piece in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL):
         content = tiny(**(yaml.safe_load(piece) or {}))
         content["base"]["data"] = {"validation_size": 200} | content["base"].get("data", {})
         assert mistakes("sweep", content) == []
 
 
-def test_the_tests_own_sweep_keeps_to_the_schema() -> None:
+def test_the_sweep_of_the_tests_is_valid() -> None:
     assert mistakes("sweep", tiny()) == []
 
 
 @pytest.mark.parametrize("case", test_sweep.MISTAKES)
-def test_the_schema_refuses_what_the_loader_refuses_in_a_sweep(case: str) -> None:
+def test_the_schema_rejects_what_the_sweep_loader_rejects(case: str) -> None:
     content, _ = test_sweep.MISTAKES[case]
     if case not in BEYOND_A_SCHEMA:
         assert mistakes("sweep", content) != []
@@ -111,7 +111,7 @@ def test_the_schema_refuses_what_the_loader_refuses_in_a_distribution(case: str)
 
 
 @pytest.mark.parametrize("case", test_ladder.MISTAKES)
-def test_the_schema_refuses_what_the_loader_refuses_in_a_ladder(case: str) -> None:
+def test_the_schema_rejects_what_the_ladder_loader_rejects(case: str) -> None:
     content, _ = test_ladder.MISTAKES[case]
     if case not in BEYOND_A_SCHEMA:
         assert mistakes("ladder", content) != []
@@ -133,12 +133,12 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("case", ALLOWED)
-def test_what_the_loader_takes_the_schema_takes(case: str) -> None:
+def test_the_schema_accepts_what_the_loader_accepts(case: str) -> None:
     assert test_sweep.SweepSpec.model_validate(tiny(parameters=ALLOWED[case]))
     assert mistakes("sweep", tiny(parameters=ALLOWED[case])) == []
 
 
-def test_an_own_network_is_allowed_with_options_and_in_the_search() -> None:
+def test_a_custom_network_is_valid_with_options_and_in_a_search() -> None:
     base = tiny()["base"] | {"model": {"name": "nets:Tiny", "options": {"depth": 3}}}
     own = {"model.options.act": {"values": ["relu", "gelu"]}, "model.options.depth": {"min": 1, "max": 4}}
 
@@ -147,7 +147,7 @@ def test_an_own_network_is_allowed_with_options_and_in_the_search() -> None:
 
 
 @pytest.mark.parametrize("kind", FILE_KINDS)
-def test_every_key_says_what_it_means(kind: FileKind) -> None:
+def test_every_key_has_a_description(kind: FileKind) -> None:
     schema = file_schema(kind)
     silent = [key for key, field in schema["properties"].items() if not field.get("description")]
     silent += [path for path, field in configuration_fields().items() if not field.get("description")]
@@ -158,7 +158,7 @@ def test_every_key_says_what_it_means(kind: FileKind) -> None:
     assert silent == []
 
 
-def test_a_field_says_which_networks_use_it_and_what_it_is_there() -> None:
+def test_a_description_lists_the_networks_that_use_the_field() -> None:
     described = configuration_fields()["model.width"]["description"]
     for name, architecture in ARCHITECTURES.items():
         assert (name in described) == ("width" in architecture.defaults)
@@ -181,7 +181,7 @@ BETWEEN_VALUES = (
 
 
 def values_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Return values that a schema allows, as far as the configuration's schemas go."""
+    """Return values that a schema allows, for the features that the configuration's schemas use."""
     if "$ref" in schema:
         return values_of(referred(LADDER, schema))
     if "anyOf" in schema:
@@ -237,7 +237,7 @@ def is_allowed(config: dict[str, Any]) -> bool:
 
 @settings(max_examples=100, deadline=None)
 @given(configurations())
-def test_a_configuration_that_the_schema_allows_loads_and_so_does_its_record(
+def test_a_valid_configuration_loads_and_so_does_its_record(
     config: dict[str, Any],
 ) -> None:
     if not is_allowed(config):
@@ -251,6 +251,6 @@ def test_a_configuration_that_the_schema_allows_loads_and_so_does_its_record(
     assert is_allowed(loaded.model_dump(mode="json"))
 
 
-def test_the_verb_prints_the_schema_and_where_it_lies(cli: Cli) -> None:
+def test_the_verb_prints_the_schema_and_its_path(cli: Cli) -> None:
     assert cli("schema", "ladder").stdout == schema_text("ladder")
     assert cli("schema", "sweep", "--path").stdout == f"{schema_file('sweep')}\n"

@@ -1,4 +1,4 @@
-"""A ladder's file becomes exactly the configurations that it describes."""
+"""Ladder files and the resulting configurations."""
 
 from __future__ import annotations
 
@@ -111,12 +111,12 @@ def notebook_ladder() -> Ladder:
     return load_ladder(EXPERIMENTS / "ladder.yaml")
 
 
-def test_the_file_has_the_notebooks_rungs_and_one_of_its_own(notebook_ladder: Ladder) -> None:
+def test_the_ladder_has_the_notebooks_rungs_and_one_more(notebook_ladder: Ladder) -> None:
     assert sorted(rung.name for rung in notebook_ladder.rungs) == sorted(SEED | dict.fromkeys(OWN))
 
 
 @pytest.mark.parametrize("name", SEED)
-def test_a_rung_is_what_the_notebook_says(name: str, notebook_ladder: Ladder) -> None:
+def test_a_rung_matches_the_notebook(name: str, notebook_ladder: Ladder) -> None:
     rung = notebook_ladder.rung(name).config
 
     assert rung.canonical() == SEED[name].canonical()
@@ -126,11 +126,11 @@ def test_a_rung_is_what_the_notebook_says(name: str, notebook_ladder: Ladder) ->
 
 
 @pytest.mark.parametrize("name", CAME_FROM)
-def test_a_rungs_gain_is_taken_against_the_rung_that_the_notebook_names(name: str, notebook_ladder: Ladder) -> None:
+def test_the_parent_of_a_rung_matches_the_notebook(name: str, notebook_ladder: Ladder) -> None:
     assert notebook_ladder.rung(name).parent == CAME_FROM[name]
 
 
-def test_every_rung_is_a_run_of_its_own(notebook_ladder: Ladder) -> None:
+def test_every_rung_is_a_different_run(notebook_ladder: Ladder) -> None:
     assert len({key_of(rung.config) for rung in notebook_ladder.rungs}) == len(SEED) + len(OWN)
 
 
@@ -160,11 +160,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_the_changes_of_a_rung_are_told_one_a_line(name: str, notebook_ladder: Ladder) -> None:
+def test_the_changes_of_a_rung_have_one_line_each(name: str, notebook_ladder: Ladder) -> None:
     assert sorted(map(str, notebook_ladder.rung(name).changes)) == sorted(CHANGES[name])
 
 
-def test_vgg16_is_trained_with_its_last_layer_swapped_or_one_appended() -> None:
+def test_vgg16_has_a_replaced_or_an_appended_last_layer() -> None:
     swapped, appended = load_ladder(EXPERIMENTS / "vgg16.yaml").rungs
 
     assert [change.path for change in appended.changes] == ["model.last_layer"]
@@ -176,7 +176,7 @@ def ladder_file(*rungs: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"name": "steps", "base": {"epochs": 2}, "rungs": list(rungs)} | more
 
 
-def test_a_rung_builds_on_the_one_before_or_the_one_it_names(tmp_path: Path) -> None:
+def test_a_rung_changes_the_previous_or_the_named_rung(tmp_path: Path) -> None:
     path = write_yaml(
         tmp_path,
         ladder_file(
@@ -194,7 +194,7 @@ def test_a_rung_builds_on_the_one_before_or_the_one_it_names(tmp_path: Path) -> 
     assert (rungs["d"].optimizer.lr, rungs["d"].epochs, rungs["d"].data.batch_size) == (0.1, 3, 16)
 
 
-def test_another_network_or_schedule_starts_from_its_own_defaults(tmp_path: Path) -> None:
+def test_another_network_or_schedule_starts_from_its_defaults(tmp_path: Path) -> None:
     path = write_yaml(
         tmp_path,
         ladder_file(
@@ -210,7 +210,7 @@ def test_another_network_or_schedule_starts_from_its_own_defaults(tmp_path: Path
     assert step.config.schedule.gamma == 0.1
 
 
-def test_a_rung_knows_its_index_parent_note_and_changes(tmp_path: Path) -> None:
+def test_a_rung_has_index_parent_note_and_changes(tmp_path: Path) -> None:
     path = write_yaml(
         tmp_path,
         ladder_file(
@@ -224,7 +224,7 @@ def test_a_rung_knows_its_index_parent_note_and_changes(tmp_path: Path) -> None:
     assert [list(map(str, rung.changes)) for rung in rungs] == [["epochs 3"], ["epochs 3 → 4"], []]
 
 
-def test_a_key_of_the_command_line_goes_over_the_files(tmp_path: Path) -> None:
+def test_a_key_of_the_command_line_overrides_the_file(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, ladder_file({"name": "a"}, description="before"))
 
     loaded = load_ladder(path, overrides=["base.epochs=5", "description=a=b"])
@@ -277,7 +277,7 @@ def test_a_wrong_file_ends_with_code_2_and_names_the_rung(case: str, tmp_path: P
     assert not runs.exists()
 
 
-def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_a_file_are_reported_together(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, ladder_file({"name": "b", "from": "z"}, {"name": "a", "epochs": 0}, {"epochs": 1}))
 
     with pytest.raises(SpecError) as raised:
@@ -288,7 +288,7 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_an_unknown_rung_on_the_command_line_names_the_closest(runs: Path, cli: Cli) -> None:
+def test_an_unknown_rung_suggests_the_closest(runs: Path, cli: Cli) -> None:
     result = cli("ladder", EXPERIMENTS / "ladder.yaml", "--rungs", "baseline,basline-10", "--runs", runs)
 
     assert result.exit_code == 2
@@ -299,7 +299,7 @@ def test_an_unknown_rung_on_the_command_line_names_the_closest(runs: Path, cli: 
 class TestBudget:
     config = TrainingConfig.model_validate({"epochs": 20, "schedule": {"name": "step", "step_size": 5}})
 
-    def test_the_full_one_changes_nothing_and_has_no_label(self) -> None:
+    def test_the_full_budget_changes_nothing_and_has_no_label(self) -> None:
         assert Budget().apply(self.config) == self.config
         assert Budget().reduced(self.config) is None
 
@@ -319,7 +319,7 @@ class TestBudget:
     @pytest.mark.parametrize(
         "said", [{"epochs_scale": float("nan")}, {"epochs_scale": 0}, {"seeds": 0}, {"seeds": 1001}]
     )
-    def test_an_impossible_share_of_epochs_or_count_of_seeds_is_refused(self, said: dict[str, Any]) -> None:
+    def test_an_invalid_share_of_epochs_or_number_of_seeds_is_rejected(self, said: dict[str, Any]) -> None:
         with pytest.raises(SweepError):
             Budget(**said)
 
@@ -328,24 +328,24 @@ class TestBudget:
 
         assert (cut.epochs, cut.schedule.step_size) == (1, 1)
 
-    def test_fewer_images_are_told_beside_the_epochs(self) -> None:
+    def test_fewer_images_are_listed_with_the_epochs(self) -> None:
         budget = Budget(epochs_scale=0.1, train_size=5000)
 
         assert budget.apply(self.config).data.train_size == 5000
         assert budget.reduced(self.config) == "2 of 20 epochs, 5,000 training images"
 
-    def test_as_many_images_as_there_are_is_the_full_budget(self) -> None:
+    def test_all_available_images_are_the_full_budget(self) -> None:
         budget = Budget(train_size=50_000)
 
         assert key_of(budget.apply(self.config)) == key_of(self.config)
         assert budget.reduced(self.config) is None
 
-    def test_a_rung_on_fewer_images_is_never_given_more(self) -> None:
+    def test_train_size_never_increases_the_images_of_a_rung(self) -> None:
         small = TrainingConfig.model_validate({"data": {"train_size": 1000}})
 
         assert Budget(train_size=5000).apply(small) == small
 
-    def test_seeds_are_runs_of_their_own_with_the_rungs_name(self, tmp_path: Path) -> None:
+    def test_each_seed_is_a_run_with_the_rungs_name(self, tmp_path: Path) -> None:
         ladder = load_ladder(write_yaml(tmp_path, ladder_file({"name": "a"}, {"name": "b", "epochs": 3})))
 
         plan = plan_of_ladder(ladder, budget=Budget(seeds=3), only=["b"])

@@ -1,4 +1,4 @@
-"""How much of a ladder is meant, and the ladder that is measured last."""
+"""The selected part of a ladder, and its final measurement."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def part(folder: Path, content: dict[str, Any] = CHOSEN, **options: Any) -> Ladd
     return read_part(write_yaml(folder, content), (), **ALL | options)  # type: ignore[typeddict-item]
 
 
-def test_without_options_the_whole_ladder_is_meant(tmp_path: Path) -> None:
+def test_without_options_all_rungs_are_selected(tmp_path: Path) -> None:
     whole = part(tmp_path)
 
     assert (whole.ladder.name, whole.budget, whole.chosen, whole.arguments) == ("choosing", Budget(), [], [])
@@ -40,7 +40,7 @@ def test_without_options_the_whole_ladder_is_meant(tmp_path: Path) -> None:
     assert whole.final_arguments == ["--final"]
 
 
-def test_options_choose_rungs_and_cut_the_budget(tmp_path: Path) -> None:
+def test_options_select_rungs_and_reduce_the_budget(tmp_path: Path) -> None:
     some = part(tmp_path, only=" two, one,", seeds=2, epochs_scale=0.5, train_size=300)
 
     assert some.chosen == ["two", "one"]
@@ -51,7 +51,7 @@ def test_options_choose_rungs_and_cut_the_budget(tmp_path: Path) -> None:
     assert some.final_arguments == ["--final", *typed]
 
 
-def test_what_is_said_is_typed_and_nothing_else() -> None:
+def test_only_given_options_become_arguments() -> None:
     assert arguments_of(only="", seeds=None, final=False, epochs_scale=1.0, train_size=None) == []
     assert arguments_of(only=None, seeds=None, final=True, epochs_scale=1.0, train_size=7) == [
         "--final",
@@ -70,18 +70,18 @@ def test_what_is_said_is_typed_and_nothing_else() -> None:
         ({"seeds": 0}, "the number of seeds is 0"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_contradicting_options_are_rejected(options: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(SweepError) as error:
         part(tmp_path, **options)
     assert said in str(error.value)
 
 
-def test_the_last_measurement_sets_no_images_aside(tmp_path: Path) -> None:
+def test_the_final_measurement_holds_out_no_images(tmp_path: Path) -> None:
     final = part(tmp_path, final=True).ladder
 
     assert (final.name, final.measured_on, final.is_final) == ("choosing-final", MeasuredOn.TEST, True)
     assert [rung.config.data.validation_size for rung in final.rungs] == [0, 0, 0]
-    # All that validation left is all there are now; a size of its own stays.
+    # Without validation images all images are used; an explicit train_size is kept.
     assert [rung.config.train_images() for rung in final.rungs] == [50000, 1000, 50000]
     assert [[change.path for change in rung.changes] for rung in final.rungs][1:] == [
         ["data.train_size"],
@@ -99,7 +99,7 @@ def test_the_last_measurement_sets_no_images_aside(tmp_path: Path) -> None:
     ],
     ids=["sizes", "all that is left", "no base"],
 )
-def test_the_file_of_the_last_measurement_runs_the_same(content: dict[str, Any], tmp_path: Path) -> None:
+def test_the_file_of_the_final_measurement_has_the_same_runs(content: dict[str, Any], tmp_path: Path) -> None:
     chosen = load_ladder(write_yaml(tmp_path, content))
     final = chosen.final()
     (tmp_path / "final.yaml").write_text(final.text, encoding="utf-8")
@@ -112,7 +112,7 @@ def test_the_file_of_the_last_measurement_runs_the_same(content: dict[str, Any],
     assert chosen.measured_on is MeasuredOn.VALIDATION
 
 
-def test_a_ladder_on_test_images_has_no_last_measurement(tmp_path: Path) -> None:
+def test_a_ladder_on_test_images_has_no_final_measurement(tmp_path: Path) -> None:
     with pytest.raises(SweepError, match="--final"):
         load_ladder(write_yaml(tmp_path, CHOSEN | {"evaluate": "test"})).final()
 
@@ -122,13 +122,13 @@ class TestSeeds:
     def ladder(self, tmp_path: Path) -> Ladder:
         return load_ladder(write_yaml(tmp_path, CHOSEN | {"base": {**CHOSEN["base"], "seed": 3}}))  # type: ignore[dict-item]
 
-    def test_runs_count_from_the_seed_of_the_configuration(self, ladder: Ladder) -> None:
+    def test_seeds_start_at_the_seed_of_the_configuration(self, ladder: Ladder) -> None:
         config = ladder.rungs[0].config
 
         assert [run.seed for run in Budget().runs_of(config, seeds=2)] == [3, 4]
         assert [run.seed for run in Budget(seeds=3).runs_of(config, seeds=2)] == [3, 4, 5]
 
-    def test_the_largest_seed_is_the_last(self, ladder: Ladder) -> None:
+    def test_no_seed_exceeds_the_largest(self, ladder: Ladder) -> None:
         from cifar_core.config import LAST_SEED
 
         last = ladder.rungs[0].config.model_copy(update={"seed": LAST_SEED})

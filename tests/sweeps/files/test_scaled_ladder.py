@@ -1,4 +1,4 @@
-"""A ladder that extends and scales another one is the same steps at another size, and cannot drift from it."""
+"""A ladder that extends and scales another one has the same steps at another size."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SCALED = {"model.width", "schedule.step_size"}
 
 
 def changed_keys(ladder: Ladder) -> list[tuple[str, str | None, list[str]]]:
-    """Return each rung with what it comes from and changes, without what a new name alone brings with it."""
+    """Return each rung with its parent and changed keys, without keys that only follow from a new name."""
     return [
         (rung.name, rung.parent, [c.path for c in rung.changes if not (c.is_new and c.path in SCALED)])
         for rung in ladder.rungs
@@ -77,7 +77,7 @@ def test_a_scaled_ladders_rungs_change_the_keys_of_the_full_one(
         assert small.note == large.note
 
 
-def test_the_laptops_ladder_is_the_notebooks_at_its_own_size() -> None:
+def test_the_laptop_ladder_has_the_notebooks_rungs_scaled() -> None:
     small, full = load_ladder(LAPTOP), load_ladder(FULL)
 
     assert changed_keys(small) == changed_keys(full)
@@ -92,7 +92,7 @@ def test_the_laptops_ladder_is_the_notebooks_at_its_own_size() -> None:
     assert len(factors) == 1
 
 
-def test_its_text_runs_the_same_where_the_other_file_is_not(tmp_path: Path) -> None:
+def test_the_recorded_text_needs_no_extended_file(tmp_path: Path) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()
     here.mkdir()
@@ -107,7 +107,7 @@ def test_its_text_runs_the_same_where_the_other_file_is_not(tmp_path: Path) -> N
     assert load_ladder(again) == loaded
 
 
-def test_unsaid_keys_are_the_others_except_name_and_description(tmp_path: Path) -> None:
+def test_missing_keys_are_inherited_except_name_and_description(tmp_path: Path) -> None:
     limits = {"timeout": "1h", "max_concurrent_trials": 3}
     other = write_yaml(
         tmp_path, ladder_file({"name": "a"}, description="full", limits=limits, seeds=2, tensorboard=True)
@@ -119,7 +119,7 @@ def test_unsaid_keys_are_the_others_except_name_and_description(tmp_path: Path) 
     assert (small.limits.timeout, small.limits.max_concurrent_trials) == (7200, 3)
 
 
-def test_a_base_lies_over_the_others_and_rungs_follow_its_rungs(tmp_path: Path) -> None:
+def test_a_base_is_merged_and_rungs_are_appended(tmp_path: Path) -> None:
     other = write_yaml(tmp_path, ladder_file({"name": "a", "optimizer": {"lr": 0.1}}, {"name": "b", "epochs": 4}))
     path = extending(
         tmp_path,
@@ -149,14 +149,14 @@ def test_scales_of_files_that_extend_each_other_multiply(tmp_path: Path) -> None
     assert (config.epochs, config.optimizer.lr, config.data.train_size, config.model.width) == (2, 0.9, 1000, 8)
 
 
-def test_scaled_learning_rates_are_round_and_cosines_lowest_is_scaled_too(tmp_path: Path) -> None:
+def test_scaled_learning_rates_have_no_rounding_noise_and_include_min_lr(tmp_path: Path) -> None:
     rung = {"name": "a", "optimizer": {"lr": 0.1}, "schedule": {"name": "cosine", "min_lr": 0.01}}
     config = load_ladder(write_yaml(tmp_path, ladder_file(rung, scale={"lr": 3}))).rungs[0].config
 
     assert (config.optimizer.lr, config.schedule.min_lr) == (0.3, 0.03)
 
 
-def test_what_is_not_scaled_keeps_every_digit(tmp_path: Path) -> None:
+def test_unscaled_values_are_unchanged(tmp_path: Path) -> None:
     rate = 0.006123724356957945
     base = {"optimizer": {"lr": rate}, "schedule": {"name": "cosine", "min_lr": rate / 10}}
     other = write_yaml(tmp_path, ladder_file({"name": "first"}, base=base | {"epochs": 2}))
@@ -165,7 +165,7 @@ def test_what_is_not_scaled_keeps_every_digit(tmp_path: Path) -> None:
         assert (rung.config.optimizer.lr, rung.config.schedule.min_lr) == (rate, rate / 10)
 
 
-def test_an_unused_step_size_need_not_come_out_whole(tmp_path: Path) -> None:
+def test_an_unused_step_size_may_be_fractional(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, ladder_file({"name": "a", "epochs": 10}, scale={"epochs": 0.1}))
 
     assert load_ladder(path).rungs[0].config == TrainingConfig(epochs=1).model_copy(
@@ -173,7 +173,7 @@ def test_an_unused_step_size_need_not_come_out_whole(tmp_path: Path) -> None:
     )
 
 
-def test_the_seeds_of_the_file_go_unless_the_budget_says_others(tmp_path: Path) -> None:
+def test_the_budget_overrides_the_seeds_of_the_file(tmp_path: Path) -> None:
     ladder = load_ladder(write_yaml(tmp_path, ladder_file({"name": "a"}, seeds=3)))
 
     def seeds(budget: Budget) -> int | None:
@@ -183,7 +183,7 @@ def test_the_seeds_of_the_file_go_unless_the_budget_says_others(tmp_path: Path) 
     assert seeds(Budget(seeds=1)) == 1
 
 
-def test_a_change_to_the_full_ladder_is_one_of_the_small_one(tmp_path: Path) -> None:
+def test_a_change_of_the_extended_file_applies(tmp_path: Path) -> None:
     other = write_yaml(tmp_path, ladder_file({"name": "a"}, {"name": "b", "epochs": 4}))
     path = extending(tmp_path, other, scale={"epochs": 0.5})
     assert len(load_ladder(path).rungs) == 2
@@ -250,7 +250,9 @@ SEEN_BY_A_SCHEMA = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_extension_ends_with_code_2_and_says_where(case: str, tmp_path: Path, runs: Path, cli: Cli) -> None:
+def test_an_invalid_extension_ends_with_code_2_and_its_location(
+    case: str, tmp_path: Path, runs: Path, cli: Cli
+) -> None:
     content, words = WRONG[case]
     write_yaml(tmp_path, ladder_file({"name": "first"}), name="other.yaml")
     write_yaml(tmp_path, {"name": "back", "extends": "small.yaml"}, name="back.yaml")
@@ -277,7 +279,7 @@ def test_an_editor_marks_the_wrong_key_of_an_extending_file(case: str) -> None:
     assert list(validator.iter_errors(right | WRONG[case][0])) != []
 
 
-def test_every_mistake_of_a_scale_is_named_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_a_scale_are_reported_together(tmp_path: Path) -> None:
     path = extending(tmp_path, FULL, scale={"epochs": 0.1})
 
     said = refusal(path)
@@ -287,7 +289,7 @@ def test_every_mistake_of_a_scale_is_named_at_once(tmp_path: Path) -> None:
     assert "rung baseline" not in said
 
 
-def test_a_change_by_hand_goes_over_both_files(tmp_path: Path) -> None:
+def test_an_override_applies_to_the_merged_files(tmp_path: Path) -> None:
     path = extending(tmp_path, FULL, scale={"train_size": 500})
 
     loaded = load_ladder(path, overrides=["scale.train_size=300", "base.epochs=5", "seeds=2"])
@@ -304,7 +306,7 @@ class TestOtherVerbs:
         assert result.exit_code == 2
         assert "is a ladder, not a sweep. Run it with `sweeps ladder`" in result.stderr
 
-    def test_inspect_takes_a_rung_of_an_extending_file(self, cli: Cli) -> None:
+    def test_inspect_accepts_a_rung_of_an_extending_file(self, cli: Cli) -> None:
         assert "is a ladder: name one of its rungs" in cli("inspect", "augment", LAPTOP).stderr
         result = cli("inspect", "summary", f"{LAPTOP}:plain")
 

@@ -1,4 +1,4 @@
-"""Parameters with conditions become Optuna's distributions and `TrainingConfig`s, and nothing else does."""
+"""Search spaces: conditions, Optuna distributions and the resulting configurations."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FIELDS: dict[str, list[Any]] = {
 
 @st.composite
 def conditional_spaces(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
-    """Any few of the fields in any order, each perhaps active under some values of one or two before it."""
+    """Some fields in any order, each optionally conditional on values of one or two earlier ones."""
     paths = draw(st.permutations(sorted(FIELDS)))[: draw(st.integers(1, 5))]
     parameters: dict[str, dict[str, Any]] = {}
     for index, path in enumerate(paths):
@@ -80,7 +80,7 @@ def possible(parameters: dict[str, dict[str, Any]]) -> list[str]:
 
 @given(parameters=conditional_spaces())
 @settings(max_examples=60, deadline=None)
-def test_the_listed_assignments_are_those_whose_conditions_hold_each_once(
+def test_each_valid_assignment_is_listed_once(
     parameters: dict[str, dict[str, Any]],
 ) -> None:
     listed = [json.dumps(assignment, sort_keys=True) for assignment in space(parameters).assignments()]
@@ -90,7 +90,7 @@ def test_the_listed_assignments_are_those_whose_conditions_hold_each_once(
 
 @given(parameters=conditional_spaces(), seed=st.integers(0, 9))
 @settings(max_examples=40, deadline=None)
-def test_what_optuna_suggests_is_always_a_listed_assignment(parameters: dict[str, dict[str, Any]], seed: int) -> None:
+def test_optunas_suggestions_are_listed_assignments(parameters: dict[str, dict[str, Any]], seed: int) -> None:
     any_space = space(parameters)
 
     for assignment in suggested(any_space, seed=seed, count=3):
@@ -105,7 +105,7 @@ def test_cardinality_counts_the_listed_assignments(parameters: dict[str, dict[st
     assert any_space.cardinality == len(list(any_space.assignments()))
 
 
-def test_an_inactive_parameter_is_absent_and_its_field_stays_at_the_base() -> None:
+def test_an_inactive_parameter_is_absent_and_its_field_unchanged() -> None:
     conditional = space(
         {
             "model.name": {"values": ["simple", "vgg"]},
@@ -119,7 +119,7 @@ def test_an_inactive_parameter_is_absent_and_its_field_stays_at_the_base() -> No
     assert conditional.config({"model.name": "vgg", "model.width": 8}).model.width == 8
 
 
-def test_a_condition_on_an_inactive_parameter_does_not_hold() -> None:
+def test_a_condition_on_an_inactive_parameter_is_false() -> None:
     chain = space(
         {
             "model.name": {"values": ["simple", "vgg"]},
@@ -132,7 +132,7 @@ def test_a_condition_on_an_inactive_parameter_does_not_hold() -> None:
     assert chain.cardinality == 3
 
 
-def test_parameters_are_suggested_after_those_they_depend_on_whatever_their_order() -> None:
+def test_parameters_are_suggested_after_their_conditions() -> None:
     backwards = space(
         {
             "model.dropout": {"values": [0.1], "when": {"model.width": 16}},
@@ -162,7 +162,7 @@ def test_a_list_survives_optuna_and_the_journal() -> None:
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, "1", None, [1]])
-def test_a_value_comes_back_from_the_store_as_what_it_was(value: Any) -> None:
+def test_a_stored_value_keeps_its_type(value: Any) -> None:
     any_space = space({"model.width": {"values": [8]}})
     any_space.parameters = {"model.width": Parameter(values=(value,))}
 
@@ -196,7 +196,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("path", "parameter", "distribution"), RANGES)
-def test_the_field_decides_between_integers_and_numbers(
+def test_the_field_decides_between_integers_and_floats(
     path: str, parameter: dict[str, Any], distribution: optuna.distributions.BaseDistribution
 ) -> None:
     assert space({path: parameter}).distributions[path] == distribution
@@ -214,7 +214,7 @@ def test_a_range_of_integers_with_a_step_is_listed_step_by_step() -> None:
     assert [a["data.batch_size"] for a in sizes.assignments()] == [16, 32, 48, 64]
 
 
-def test_numbers_are_stored_as_numbers_and_lists_by_their_label() -> None:
+def test_numbers_are_stored_as_numbers_and_lists_as_json() -> None:
     both = space({"optimizer.lr": {"min": 0.1, "max": 0.5}, "model.head": {"values": [[64], [256, 64]]}})
 
     stored = both.encode({"optimizer.lr": 0.2, "model.head": [256, 64]})
@@ -234,7 +234,7 @@ def test_numbers_are_stored_as_numbers_and_lists_by_their_label() -> None:
         ("epochs", {"min": 1, "max": 3}, True),
     ],
 )
-def test_a_range_between_whole_numbers_is_of_integers_where_the_field_is(
+def test_an_integer_range_of_an_integer_field_has_integers(
     path: str, parameter: dict[str, Any], is_whole: bool
 ) -> None:
     assert isinstance(space({path: parameter}).distributions[path], IntDistribution) == is_whole
@@ -254,7 +254,7 @@ def test_a_continuous_range_has_no_cardinality_and_cannot_be_listed() -> None:
         list(rates.assignments())
 
 
-def test_a_configuration_holds_the_assignment_over_the_base() -> None:
+def test_a_configuration_is_the_base_updated_with_the_assignment() -> None:
     mixed = space(
         {"model.name": {"values": ["vgg", "deep"]}, "optimizer.lr": {"values": [0.5]}},
         epochs=3,
@@ -337,11 +337,11 @@ START = space(
         ),
     ],
 )
-def test_every_mistake_of_a_point_written_by_hand_is_named(assignment: Assignment, errors: list[str]) -> None:
+def test_every_error_of_a_start_is_reported(assignment: Assignment, errors: list[str]) -> None:
     assert assignment_errors(START, assignment) == errors
 
 
-def test_the_error_of_a_space_lists_every_mistake_a_line() -> None:
+def test_the_error_of_a_space_has_a_line_per_error() -> None:
     with pytest.raises(SpaceError) as raised:
         space({"data.batch_size": {"values": [16, -1, 0]}, "optimizer.lr": {"values": [0.1, -3]}})
 

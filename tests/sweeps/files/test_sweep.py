@@ -1,4 +1,4 @@
-"""A wrong file is refused with every mistake named, and nothing is begun."""
+"""An invalid file is rejected with every error, and nothing is started."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_wrong_file_ends_with_code_2_naming_key_and_remedy(case: str, tmp_path
     assert not runs.exists()
 
 
-def test_custom_resources_without_a_cluster_are_refused_before_anything_is_started(
+def test_custom_resources_without_a_cluster_are_rejected_before_the_start(
     tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -247,7 +247,7 @@ def test_a_file_of_bytes_is_refused(tmp_path: Path) -> None:
         load_spec(path)
 
 
-def test_a_missing_file_names_those_there_are(tmp_path: Path, cli: Cli) -> None:
+def test_the_error_of_a_missing_file_lists_the_existing_ones(tmp_path: Path, cli: Cli) -> None:
     there = write_yaml(tmp_path, tiny(), name="quick.yaml")
 
     result = cli("run", tmp_path / "quik.yaml", "--runs", tmp_path / "runs")
@@ -256,7 +256,7 @@ def test_a_missing_file_names_those_there_are(tmp_path: Path, cli: Cli) -> None:
     assert f"the file does not exist. The folder contains {there}" in result.stderr
 
 
-def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_a_file_are_reported_together(tmp_path: Path) -> None:
     parameters = {"model.name": {"values": ["resnte"]}, "model.wdith": {"values": [8]}}
     path = write_yaml(tmp_path, tiny(parameters=parameters))
 
@@ -346,7 +346,7 @@ LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", LINES)
-def test_a_mistake_is_one_sentence_with_its_line_and_what_to_write(case: str, tmp_path: Path) -> None:
+def test_an_error_has_its_line_and_what_to_write(case: str, tmp_path: Path) -> None:
     (before, after), line, words = LINES[case]
     assert before in FILE
     path = tmp_path / "sweep.yaml"
@@ -360,7 +360,7 @@ def test_a_mistake_is_one_sentence_with_its_line_and_what_to_write(case: str, tm
     assert [word for word in words if word not in error] == []
 
 
-def test_mistakes_of_every_kind_are_named_together_in_the_lines_order(tmp_path: Path) -> None:
+def test_errors_of_all_kinds_are_sorted_by_line(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     text = FILE.replace("tiny", "007").replace("random", "radnom").replace("run_cap: 4", "run_cap: many")
     text = text.replace("epochs: 2", "epochs: 0\n  optimizer: {lrr: 1, lr: -1}")
@@ -379,7 +379,7 @@ def test_mistakes_of_every_kind_are_named_together_in_the_lines_order(tmp_path: 
     ]  # fmt: skip
 
 
-def test_values_have_their_fields_type_everywhere(tmp_path: Path) -> None:
+def test_values_are_converted_to_the_type_of_their_field(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     text = FILE.replace("[0.1, 0.2]", "[1e-3, '0.01', 1]").replace("epochs: 2", "optimizer: {weight_decay: 5e-4}")
     text += "  data.train_size: {values: ['1000', 2e3]}\n  model.width: {min: 1e1, max: '20', q: 5.0}\n"
@@ -394,7 +394,7 @@ def test_values_have_their_fields_type_everywhere(tmp_path: Path) -> None:
         assert [(value, type(value)) for value in found] == [(value, int) for value in values]
 
 
-def test_constants_allow_early_stopping_and_whole_bounds_give_whole_numbers() -> None:
+def test_constants_allow_early_stopping_and_integer_bounds_give_integers() -> None:
     early = {"type": "asha"}
     constant = SweepSpec.model_validate(tiny(early_terminate=early, parameters={"epochs": {"value": 4}}))
     base = tiny()["base"] | {"model": {"name": "nets:Tiny"}}
@@ -424,7 +424,7 @@ NEVER: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", NEVER)
-def test_what_never_acts_is_a_warning(case: str) -> None:
+def test_a_key_without_effect_is_a_warning(case: str) -> None:
     content, words = NEVER[case]
 
     (warning,) = SweepSpec.model_validate(content).warnings()
@@ -453,7 +453,7 @@ def test_a_wrong_override_ends_with_code_2(case: str, tmp_path: Path, cli: Cli) 
     assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
 
 
-def test_an_override_reaches_every_depth_of_the_file(tmp_path: Path) -> None:
+def test_an_override_sets_nested_keys(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, tiny())
 
     spec = load_spec(
@@ -468,7 +468,7 @@ def test_an_override_reaches_every_depth_of_the_file(tmp_path: Path) -> None:
     assert "optimizer.lr" in spec.parameters
 
 
-def test_an_override_may_bring_the_first_parameter(tmp_path: Path) -> None:
+def test_an_override_may_add_the_first_parameter(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, tiny() | {"parameters": None})
 
     spec = load_spec(path, overrides=["parameters.model.width={values: [4, 8]}"])
@@ -476,7 +476,7 @@ def test_an_override_may_bring_the_first_parameter(tmp_path: Path) -> None:
     assert list(spec.parameters) == ["model.width"]
 
 
-def test_another_model_in_an_override_resets_the_fields_of_the_former_one(tmp_path: Path) -> None:
+def test_another_model_in_an_override_resets_the_models_fields(tmp_path: Path) -> None:
     path = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"model": {"name": "simple", "activation": "relu"}}))
 
     spec = load_spec(path, overrides=["base.model.name=deep"])
@@ -488,11 +488,11 @@ def test_another_model_in_an_override_resets_the_fields_of_the_former_one(tmp_pa
     ("text", "seconds"),
     [("2h", 7200), ("1h30m", 5400), ("90s", 90), ("1h 5m 2s", 3902), ("5min", 300), ("0.5h", 1800), (45, 45)],
 )
-def test_a_duration_is_read_as_people_write_it(text: object, seconds: float) -> None:
+def test_durations_are_parsed(text: object, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-def test_a_step_schedule_that_never_fires_is_a_warning_and_no_error(tmp_path: Path, cli: Cli) -> None:
+def test_a_step_schedule_without_effect_is_a_warning(tmp_path: Path, cli: Cli) -> None:
     content = with_base(schedule={"name": "step", "step_size": 2})
     path = write_yaml(tmp_path, content)
 
@@ -503,7 +503,7 @@ def test_a_step_schedule_that_never_fires_is_a_warning_and_no_error(tmp_path: Pa
     assert "base.schedule.step_size: 2 with epochs 2: the step schedule never takes effect" in result.stderr
 
 
-def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
+def test_a_searched_step_size_without_effect_is_a_warning() -> None:
     parameters = {"schedule.name": {"values": ["constant", "step"]}, "schedule.step_size": {"min": 1, "max": 4}}
 
     warnings = SweepSpec.model_validate(tiny(parameters=parameters)).warnings()
@@ -511,7 +511,7 @@ def test_a_searched_step_size_that_never_fires_is_a_warning() -> None:
     assert warnings == ["parameters.schedule.step_size: 4 with epochs 2: the step schedule never takes effect"]
 
 
-def test_a_studys_definition_keeps_the_words_recorded_studies_are_found_by() -> None:
+def test_the_keys_of_a_definition_never_change() -> None:
     spec = SweepSpec.model_validate(
         tiny(
             base={"epochs": 2, "data": {"validation_size": 200}, "model": {"head": (64,)}},
@@ -561,7 +561,7 @@ def test_a_parameter_that_another_network_uses_is_a_warning() -> None:
     assert warning == "parameters.model.plan: has no effect, because model.name is never `vgg` (it is simple)"
 
 
-def test_the_option_of_a_network_of_ones_own_is_no_warning() -> None:
+def test_options_of_a_custom_network_are_no_warning() -> None:
     base = {"epochs": 2, "model": {"name": "nets:Tiny"}, "data": {"validation_size": 200}}
 
     spec = SweepSpec.model_validate(tiny(base=base, parameters={"model.options.depth": {"values": [1, 2]}}))
@@ -570,17 +570,17 @@ def test_the_option_of_a_network_of_ones_own_is_no_warning() -> None:
 
 
 @pytest.mark.parametrize("file", ["quick", "search"])
-def test_the_files_under_experiments_hold_a_sweep_without_warnings(file: str) -> None:
+def test_the_experiments_have_no_warnings(file: str) -> None:
     spec = load_spec(Path(__file__).parents[3] / "experiments" / f"{file}.yaml")
 
     assert (spec.name, spec.warnings()) == (file, [])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.name)
-def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: Path) -> None:
+def test_a_spec_written_as_yaml_is_read_back_equal(path: Path, tmp_path: Path) -> None:
     again = tmp_path / path.name
     if is_ladder(yaml.safe_load(path.read_text(encoding="utf-8"))):
-        # Two fifths of 10 and a half of it are whole, as a ladder's scale wants it.
+        # Two fifths of 10 and half of it are integers, as a ladder's scale requires.
         ladder = load_ladder(path, overrides=["base.epochs=10"])
         again.write_text(ladder.text, encoding="utf-8")
         assert load_ladder(again) == ladder
@@ -591,7 +591,7 @@ def test_a_file_written_from_what_was_read_says_the_same(path: Path, tmp_path: P
         assert load_spec(again).definition() == spec.definition()
 
 
-def test_resources_and_placement_are_recorded_and_make_no_other_study() -> None:
+def test_resources_and_placement_do_not_change_the_study() -> None:
     resources = {"cpus_per_trial": 2, "gpus_per_trial": 0.5, "custom": {"fast": 1}, "placement": "spread"}
     plain, spread = (SweepSpec.model_validate(tiny(**more)) for more in ({}, {"resources": resources}))
 

@@ -1,4 +1,4 @@
-"""A file's text becomes its keys and values, and what cannot be read is told with its location."""
+"""Parsing of YAML files, and errors with their location."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def errors_of(path: Path, *overrides: str) -> list[str]:
     return list(raised.value.errors)
 
 
-def test_nested_blocks_and_lists_are_read_whole(tmp_path: Path) -> None:
+def test_nested_blocks_and_lists_are_read(tmp_path: Path) -> None:
     path = written(tmp_path, "a: {b: [1, {c: [2, 3]}]}\nd: {e: {f: ä}}\n")
 
     assert read_yaml(path) == {"a": {"b": [1, {"c": [2, 3]}]}, "d": {"e": {"f": "ä"}}}
 
 
-def test_merge_keys_may_be_overridden_and_no_key_stands_twice(tmp_path: Path) -> None:
+def test_merge_keys_may_be_overridden_and_duplicates_are_errors(tmp_path: Path) -> None:
     text = "a: &range {min: 0.1, max: 1}\nb: {<<: *range, max: 0.5}\nc: {<<: [{q: 1}, *range, {q: 2}], min: 0}\n"
 
     read = read_yaml(written(tmp_path, text))
@@ -49,7 +49,7 @@ def test_merge_keys_may_be_overridden_and_no_key_stands_twice(tmp_path: Path) ->
     [("1e-3", 0.001), ("1E5", 1e5), ("-2e+3", -2000.0), (".5", 0.5), ("1.", 1.0), ("0x10", 16), ("1_000", 1000),
      ("'1e-3'", "1e-3"), ("!!str 010", "010"), ("0", 0), ("0.10", 0.1), ("1e", "1e"), ("0o10", "0o10"), ("on", True)],
 )  # fmt: skip
-def test_plain_text_is_a_number_where_yaml_1_2_says_so(text: str, value: Any, tmp_path: Path) -> None:
+def test_numbers_follow_yaml_1_2(text: str, value: Any, tmp_path: Path) -> None:
     found = read_yaml(written(tmp_path, f"a: {text}\n"), overrides=[f"b={text}"])
 
     assert [(each, type(each)) for each in found.values()] == [(value, type(value))] * 2
@@ -63,7 +63,7 @@ def test_plain_text_is_a_number_where_yaml_1_2_says_so(text: str, value: Any, tm
      ("1:02:03", "such as 1h2m3s"), ("!!binary aGk=", "!!binary"), ("!!set {b}", "!!set is not supported"),
      ("9" * 5000, "is invalid")],
 )  # fmt: skip
-def test_what_readers_of_yaml_disagree_on_is_named_with_what_to_write(text: str, words: str, tmp_path: Path) -> None:
+def test_ambiguous_yaml_values_are_errors_with_a_correction(text: str, words: str, tmp_path: Path) -> None:
     found = read_yaml(written(tmp_path, f"b: 1\na: {text}\n"), overrides=[f"c={text}"])
 
     assert list(found.mistakes) == ["a", "c"]
@@ -74,7 +74,7 @@ def test_what_readers_of_yaml_disagree_on_is_named_with_what_to_write(text: str,
     ]  # fmt: skip
 
 
-def test_an_anchor_that_holds_itself_is_refused(tmp_path: Path) -> None:
+def test_an_anchor_that_contains_itself_is_rejected(tmp_path: Path) -> None:
     assert "an anchor contains itself" in errors_of(written(tmp_path, "a: &a [*a]\n"))[0]
     assert "nested too deeply" in errors_of(written(tmp_path, "[" * 5000))[0]
 
@@ -86,7 +86,7 @@ SCALARS |= st.sampled_from(["010", "1e-3", "1:30", "2024-06-01", "no", "<<", "="
 
 
 @given(st.dictionaries(TEXT | st.sampled_from(["010", "no", "<<", "1e3"]), SCALARS | st.lists(SCALARS)))
-def test_what_is_written_is_read_again(content: dict[str, Any]) -> None:
+def test_written_yaml_is_read_back_equal(content: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         read = read_yaml(written(Path(folder), dump_yaml(content)))
 
@@ -99,7 +99,7 @@ def test_an_override_takes_the_text_after_the_first_equals_sign(tmp_path: Path) 
     assert read_yaml(path, overrides=["a=2", " b = x=y", "c.d=[1, 2]"]) == {"a": 2, "b": "x=y", "c": {"d": [1, 2]}}
 
 
-def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_file_lists_its_folder(tmp_path: Path) -> None:
     assert errors_of(tmp_path / "b.yaml") == ["the file does not exist"]
     assert errors_of(tmp_path / "nowhere" / "b.yaml") == ["the file does not exist"]
     for name in ("b", "a"):
@@ -110,7 +110,7 @@ def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_mapping_of_text_is_told_with_its_location(tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_with_its_location(tmp_path: Path) -> None:
     assert errors_of(written(tmp_path, "- 1\n")) == [
         "line 1: the file contains a list instead of keys with values such as `name: quick`"
     ]
@@ -125,7 +125,7 @@ def test_what_is_no_mapping_of_text_is_told_with_its_location(tmp_path: Path) ->
     )
 
 
-def test_a_wrong_override_is_told_as_one_of_the_command_line(tmp_path: Path) -> None:
+def test_a_wrong_override_is_reported_as_a_set_option(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as raised:
         read_yaml(written(tmp_path, "a: 1\n"), overrides=["a"])
 
@@ -137,7 +137,7 @@ TREES = st.dictionaries(st.sampled_from("xyz"), st.integers() | BLOCKS.filter(bo
 
 
 @given(TREES)
-def test_a_flat_mapping_builds_its_tree_again(tree: dict[str, Any]) -> None:
+def test_flattening_and_setting_paths_are_inverse(tree: dict[str, Any]) -> None:
     rebuilt: dict[str, Any] = {}
     for path, value in flatten(tree).items():
         set_path(rebuilt, path, value)
@@ -146,9 +146,7 @@ def test_a_flat_mapping_builds_its_tree_again(tree: dict[str, Any]) -> None:
 
 
 @given(TREES, TREES)
-def test_what_is_merged_holds_every_change_and_what_it_did_not_touch(
-    base: dict[str, Any], over: dict[str, Any]
-) -> None:
+def test_merging_applies_changes_and_keeps_the_rest(base: dict[str, Any], over: dict[str, Any]) -> None:
     before = repr((base, over))
     merged, changed = flatten(merge(base, over)), flatten(over)
 
@@ -159,11 +157,11 @@ def test_what_is_merged_holds_every_change_and_what_it_did_not_touch(
 
 
 def _overlap(first: str, second: str) -> bool:
-    """Return whether one path is the other or leads to it."""
+    """Return whether one path equals the other or is its parent."""
     return first == second or first.startswith(f"{second}.") or second.startswith(f"{first}.")
 
 
-def test_another_name_resets_its_block_and_the_same_one_keeps_it() -> None:
+def test_only_another_name_resets_its_block() -> None:
     base = {
         "model": {"name": "simple", "width": 8},
         "schedule": {"name": "step", "gamma": 0.5},
@@ -187,7 +185,7 @@ def test_the_options_of_a_network_are_one_value() -> None:
     assert flatten({"model": {"options": {"a": 1}, "name": "n:N"}}) == {"model.name": "n:N", "model.options": {"a": 1}}
 
 
-def test_a_parameter_is_one_key_whatever_dots_it_has() -> None:
+def test_a_dotted_parameter_is_one_key() -> None:
     tree: dict[str, Any] = {"parameters": {"a.b": {"value": 1}}}
 
     set_path(tree, "parameters.optimizer.lr", {"value": 2})
