@@ -75,7 +75,7 @@ def test_weights_in_a_bucket_are_found_and_deleted_with_the_sweep(
 
     looked = cli("doctor", "--runs", recorded_runs)
     assert "0 journals read" in looked.stdout
-    assert f"tiny: not looked at: its study in sqlite:///{tmp_path}/studies.db, its checkpoints in {bucket}" in (
+    assert f"tiny: not checked: its study in sqlite:///{tmp_path}/studies.db, its checkpoints in {bucket}" in (
         " ".join(looked.stdout.split())
     )
 
