@@ -162,6 +162,14 @@ class Training(ABC):
             OSError: it cannot be written. The previous one is unchanged.
         """
 
+    def use_folders(self, folder: Path, artifacts: Path) -> None:  # noqa: B027  # optional
+        """Receive two folders before `epochs` is called. Neither may exist yet.
+
+        Args:
+            folder: for the training's own files. It is kept across an interruption, and deleted with the checkpoint.
+            artifacts: for files that are stored in the run in MLflow at the end of the trial.
+        """
+
     @property
     def source(self) -> Mapping[str, str] | None:
         """Hashes of the custom files that it runs (`Source.files`); None if there are none."""
@@ -356,6 +364,9 @@ class Task(ABC, Generic[ConfigT]):
 
     code_kind: CodeKind = NETWORK
     """The words for its custom code in messages."""
+
+    logs_artifacts: bool = False
+    """Whether its trainings may write artifacts (`Training.use_folders`)."""
 
     def named_files(self, config: ConfigT) -> Sequence[str]:
         """Return the values that may be paths of files to read, such as initial weights."""

@@ -13,7 +13,7 @@ from typing import Literal, NoReturn
 
 from rich.console import Console
 
-from cifar_core.common.user_modules import is_import_path
+from cifar_core.common.user_modules import NETWORK, is_import_path
 from sweeps.backends.contract import Backend
 from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket
@@ -214,7 +214,8 @@ class SweepStart:
     def _backend(self, *, on_loss: Callable[[], None], data_bytes: int) -> Iterator[Backend]:
         plan, options = self._plan, self._options
         if options.backend == "inline":
-            with stage(self._console, "loading PyTorch"):
+            is_network = plan.task.code_kind is NETWORK
+            with stage(self._console, "loading PyTorch") if is_network else contextlib.nullcontext():
                 from sweeps.backends.inline import InlineBackend
             yield InlineBackend(plan.task, plan.resources, is_late=self._stopping.is_late)
             return

@@ -9,6 +9,7 @@ import yaml
 
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.store.bucket import read_log
+from sweeps.tasks.registry import task_of
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "trial.log"
@@ -24,8 +25,12 @@ NOT_YET = "not yet"
 
 
 def files_outcome(record: TrialRecord) -> str | None:
-    """Return the value of `FILED` for a trial; None if its files are not stored, as for pruned trials."""
+    """Return the value of `FILED` for a trial; None if its files are not stored.
+
+    For a pruned trial they are stored only if its training may log artifacts.
+    """
     keeps = record.outcome in (Outcome.COMPLETE, Outcome.FAILED, Outcome.DIVERGED)
+    keeps |= record.outcome is Outcome.PRUNED and task_of(record.config).logs_artifacts
     return f"{record.outcome} {len(record.epochs)}" if keeps else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,7 @@ from sweeps.record.sweep_progress import Objective, SweepProgress
 from sweeps.record.system_metrics import SystemMetrics
 from sweeps.record.timeouts import wait_budget
 from sweeps.record.trial_run import TrialRun, UnreadableRun, parse_run
+from sweeps.store.run_folder import local_artifacts
 from sweeps.tasks.registry import task_of
 
 _log = logging.getLogger(__name__)
@@ -385,6 +387,7 @@ class Tracker:
         """Store a trial's configuration, log and data set. They are optional: only the first failure is logged."""
         try:
             log_files(self._client, child.run_id, run_files(record, runs=self._runs))
+            self._log_artifacts(child.run_id, record)
             if self._dataset is not None:
                 parts = task_of(record.config).dataset_inputs(record.config)
                 self._client.log_inputs(child.run_id, dataset_inputs(self._dataset.fingerprint, parts))
@@ -394,6 +397,16 @@ class Tracker:
             if not self._files_failed:
                 _log.warning("the configuration and the log of %s could not be stored: %s", child.name, error)
             self._files_failed = True
+
+    def _log_artifacts(self, run_id: str, record: TrialRecord) -> None:
+        if record.log is None or not task_of(record.config).logs_artifacts:
+            return
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            local_artifacts(record.log, runs=self._runs, scratch=Path(scratch)) as folder,
+        ):
+            if folder is not None:
+                self._client.log_artifacts(run_id, str(folder))
 
     def _log_correctness(self, run_id: str, test: TestResult) -> None:
         correct = np.unpackbits(np.frombuffer(test.correct, np.uint8), count=test.count)

@@ -28,6 +28,7 @@ from sweeps.core.results import EpochResult
 from sweeps.core.task import Task
 from sweeps.tasks.function_signature import FunctionConfig, config_type_of, imported, required, untyped
 from sweeps.tasks.function_training import FunctionTraining, read_checkpoint
+from sweeps.tasks.function_trial import Saved
 from sweeps.tasks.values import short_value
 
 _DESCRIBED = 3
@@ -38,6 +39,7 @@ class FunctionTask(Task[FunctionConfig]):
     """A training function of the user's own; it is imported when its signature or its training is asked for."""
 
     code_kind = FUNCTION
+    logs_artifacts = True
 
     def __init__(self, name: str) -> None:
         """Name the function.
@@ -95,17 +97,18 @@ class FunctionTask(Task[FunctionConfig]):
         gc.collect()
 
     def start(self, config: FunctionConfig, part: Any, *, device: str) -> FunctionTraining:
-        return self._training(config, device=device, history=(), state=None)
+        return self._training(config, device=device, history=(), saved=None)
 
     def load(self, path: Path, config: FunctionConfig, part: Any, *, device: str) -> FunctionTraining:
         stored = read_checkpoint(path)
         if stored["config"] != json.loads(config.model_dump_json()):
             raise CheckpointError(f"{path} is of another configuration: delete it, or name another sweep")
-        history = [EpochResult.from_dict(each) for each in stored["history"]][: stored["saved"]]
-        return self._training(config, device=device, history=history, state=stored["state"])
+        saved = Saved(epoch=stored["saved"], state=stored["state"], generators=stored.get("generators"))
+        history = [EpochResult.from_dict(each) for each in stored["history"]][: saved.epoch]
+        return self._training(config, device=device, history=history, saved=saved)
 
     def _training(
-        self, config: FunctionConfig, *, device: str, history: Sequence[EpochResult], state: bytes | None
+        self, config: FunctionConfig, *, device: str, history: Sequence[EpochResult], saved: Saved | None
     ) -> FunctionTraining:
         # The record has the values as JSON does, a tuple as a list; the function is called with its own types.
         called = self.config_type.model_validate(config.model_dump())
@@ -116,7 +119,7 @@ class FunctionTask(Task[FunctionConfig]):
             files=self.named_files(config),
             device=device,
             history=history,
-            state=state,
+            saved=saved,
         )
 
     def is_complete(self, checkpoint: Path) -> bool:

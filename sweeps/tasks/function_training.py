@@ -7,9 +7,7 @@ import json
 import math
 import os
 import pickle
-import random
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +21,7 @@ from cifar_core.common.user_modules import FUNCTION
 from sweeps.core.results import EpochResult
 from sweeps.core.task import OnStep, Training
 from sweeps.tasks.function_signature import FunctionConfig
+from sweeps.tasks.function_trial import Saved, Trial, seed_generators
 
 CHECKPOINT_FORMAT = 1
 _TAKEN = frozenset(
@@ -33,46 +32,6 @@ _TAKEN = frozenset(
 _NAME = re.compile(r"[\w\-. :/]+")
 """Of a metric, as MLflow takes it."""
 _SHARES = ("val_accuracy", "train_accuracy")
-
-
-class Trial:
-    """What a training function is given."""
-
-    def __init__(self, *, seed: int, device: str, cpus: int, epoch: int, state: Any) -> None:
-        """Hand over what there is.
-
-        Args:
-            seed: of this run.
-            device: `cpu` or `cuda`.
-            cpus: cores that it may use.
-            epoch: epochs that it need not train again.
-            state: what was saved with the last of them.
-        """
-        self.seed = seed
-        self.device = device
-        self.cpus = cpus
-        self.epoch = epoch
-        """Epochs trained so far, as far as they were saved: 0 at a fresh start."""
-        self._state = state
-        self._saved: tuple[int, bytes] | None = None
-        self._yielded = epoch
-
-    def load(self) -> Any:
-        """Return what the last `save` kept, None at a fresh start."""
-        return self._state
-
-    def save(self, state: Any) -> None:
-        """Keep a state for a later start: call it before the `yield` of the epoch that it follows.
-
-        Args:
-            state: anything that `pickle` takes; it is copied.
-        """
-        self._saved = (self._yielded + 1, pickle.dumps(state))
-
-    def after(self, epoch: int) -> tuple[int, bytes] | None:
-        """Take note that an epoch has ended; return which epoch was saved last, and its state."""
-        self._yielded = epoch
-        return self._saved
 
 
 class FunctionTraining(Training):
@@ -87,7 +46,7 @@ class FunctionTraining(Training):
         files: Sequence[str],
         device: str,
         history: Sequence[EpochResult] = (),
-        state: bytes | None = None,
+        saved: Saved | None = None,
     ) -> None:
         """Prepare the call.
 
@@ -98,7 +57,7 @@ class FunctionTraining(Training):
             files: values of the arguments that may be paths of files that it reads.
             device: `cpu` or `cuda`.
             history: the epochs that need not be trained again.
-            state: what `Trial.save` kept after the last of them, pickled.
+            saved: the state after the last of them.
         """
         self._function = function
         self._config = config
@@ -106,7 +65,12 @@ class FunctionTraining(Training):
         self._files = files
         self._device = device
         self._history = list(history)
-        self._saved = (len(self._history), state)
+        self._saved = saved or Saved(epoch=0)
+        self._folder: Path | None = None
+        self._artifacts: Path | None = None
+
+    def use_folders(self, folder: Path, artifacts: Path) -> None:
+        self._folder, self._artifacts = folder, artifacts
 
     @property
     def history(self) -> Sequence[EpochResult]:
@@ -122,21 +86,25 @@ class FunctionTraining(Training):
         return {"device": self._device, "threads": os.environ.get("OMP_NUM_THREADS", "1")}
 
     def epochs(self, *, on_step: OnStep) -> Iterator[EpochResult]:
-        config, (done, state) = self._config, self._saved
+        config = self._config
         trial = Trial(
             seed=config.seed,
             device=self._device,
             cpus=int(self.environment["threads"]),
-            epoch=done,
-            state=None if state is None else pickle.loads(state),
+            saved=self._saved,
+            folder=self._folder,
+            artifacts=self._artifacts,
         )
         known = inspect.signature(self._function).parameters
         own = {name: getattr(config, name) for name in ("epochs", "seed") if name in known}
-        _seed_libraries(config.seed)
+        seed_generators(config.seed)
         began = time.perf_counter()
-        for values in _results(self._function(trial, **self._arguments, **own), name=config.train):
+        results = _results(self._function(trial, **self._arguments, **own), name=config.train)
+        for values in results:
             self._history.append(self._result(values, seconds=time.perf_counter() - began))
-            self._saved = trial.after(len(self._history)) or self._saved
+            if len(self._history) == config.epochs and next(results, None) is not None:  # runs the code after its loop
+                raise ModelError(f"{config.train} yielded more than {config.epochs} results: yield `epochs` times")
+            self._saved = trial.epoch_ended(len(self._history))
             yield self._history[-1]
             began = time.perf_counter()
         raise ModelError(
@@ -155,13 +123,13 @@ class FunctionTraining(Training):
         return EpochResult(epoch=epoch, seconds=seconds, finished_at=time.time(), metrics=numbers)
 
     def save(self, path: Path) -> None:
-        saved, state = self._saved
         content = {
             "format": CHECKPOINT_FORMAT,
             "config": json.loads(self._config.model_dump_json()),
             "history": [result.as_dict() for result in self._history],
-            "saved": saved,
-            "state": state,
+            "saved": self._saved.epoch,
+            "state": self._saved.state,
+            "generators": self._saved.generators,
         }
         write_with_checksum(path, pickle.dumps(content))
 
@@ -199,15 +167,6 @@ def _numbers(values: Any, *, epoch: int, name: str) -> dict[str, float]:
         if key in _SHARES and not 0 <= numbers[str(key)] <= 1:
             raise ModelError(f"{name} yields {key}={value!r}: an accuracy is a share, from 0 to 1")
     return numbers
-
-
-def _seed_libraries(seed: int) -> None:
-    """Seed the generators of what is loaded; nothing is imported for it."""
-    random.seed(seed)
-    if (numpy := sys.modules.get("numpy")) is not None:
-        numpy.random.seed(seed)
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.manual_seed(seed)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

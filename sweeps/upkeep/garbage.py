@@ -22,6 +22,7 @@ from sweeps.core.errors import RecordError, SweepBusyError, SweepError
 from sweeps.core.trial import Outcome
 from sweeps.record.deleted_runs import find_deleted_runs, purge_deleted_runs
 from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
+from sweeps.store.run_folder import FILES
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 
 MIN_AGE_SECONDS = 600
@@ -157,9 +158,9 @@ def orphaned_checkpoints(inventory: Inventory) -> Iterator[Garbage]:
 
 
 def _is_checkpoint_folder(folder: Path) -> bool:
-    """Return whether a folder's name is a key and it contains only checkpoint files."""
+    """Return whether a folder's name is a key and it contains only files of a trial."""
     weights = folder / CHECKPOINT_FILE
-    known = {weights.name, previous_file(weights).name}
+    known = {weights.name, previous_file(weights).name, FILES}
     return _KEY.fullmatch(folder.name) is not None and all(
         path.name in known or _HALF_WRITTEN.fullmatch(path.name) for path in folder.iterdir()
     )

@@ -113,6 +113,7 @@ class TrialSession:
         self._files.fetch()
         training = self._load_or_start(log)
         self._require_source(training.source)
+        training.use_folders(self._files.folder, self._files.artifacts)
         self._training = training
         known = list(training.history)
         if self._curves is not None:

@@ -23,6 +23,7 @@ from sweeps.core.errors import StorageUnreachableError, StoreError, SupersededEr
 from sweeps.core.job import Job
 from sweeps.store.bucket import Bucket, open_bucket
 from sweeps.store.folder import CHECKPOINT_FILE
+from sweeps.store.run_folder import FILES, FolderInBucket, artifacts_name
 from sweeps.system.machine import has_surely_exited, pid_namespace
 
 RETRY_SECONDS = 120.0
@@ -41,6 +42,10 @@ class TrialFiles(Protocol):
 
     checkpoint: Path
     log: Path
+    folder: Path
+    """For files of the training's own; it may not exist yet."""
+    artifacts: Path
+    """For files that are stored in the trial's run in MLflow; it may not exist yet."""
 
     def fetch(self) -> None:
         """Bring what an earlier attempt of the trial left."""
@@ -74,6 +79,8 @@ class _InFolder:
     def __init__(self, job: Job) -> None:
         self.checkpoint = Path(job.checkpoint) / CHECKPOINT_FILE
         self.log = Path(job.log)
+        self.folder = Path(job.checkpoint) / FILES
+        self.artifacts = Path(artifacts_name(job.log))
 
     def fetch(self) -> None:
         """They are there."""
@@ -101,6 +108,10 @@ class _InBucket:
         self._logs, self._log_name = open_bucket(job.log)
         self.checkpoint = self._folder / CHECKPOINT_FILE
         self.log = self._folder / "trial.log"
+        self.folder = self._folder / FILES
+        self.artifacts = self._folder / "artifacts"
+        self._own_files = FolderInBucket(self.folder, self._bucket, FILES)
+        self._own_artifacts = FolderInBucket(self.artifacts, self._logs, artifacts_name(self._log_name))
 
     def fetch(self) -> None:
         _patiently(lambda: self._bucket.write(_OWNER, self._attempt))
@@ -108,6 +119,7 @@ class _InBucket:
             content = _patiently(lambda name=path.name: self._bucket.read(name))  # type: ignore[misc]
             if content is not None:
                 path.write_bytes(content)
+        _patiently(self._own_files.fetch)
         with contextlib.suppress(StoreError):
             before = self._logs.read(self._log_name) or b""
             self.log.write_bytes(before + (self.log.read_bytes() if self.log.exists() else b""))
@@ -120,6 +132,7 @@ class _InBucket:
             # Of the bucket's own copy: the one here may be of another epoch, which did not get there.
             self._bucket.copy(CHECKPOINT_FILE, previous_file(self.checkpoint).name)
             self._bucket.write(CHECKPOINT_FILE, self.checkpoint.read_bytes())
+            self._own_files.put()
 
         try:
             _patiently(put) if last else put()
@@ -130,6 +143,7 @@ class _InBucket:
     def keep_log(self) -> None:
         with contextlib.suppress(StoreError, OSError):
             self._logs.write(self._log_name, self.log.read_bytes())
+            self._own_artifacts.put()
 
     def close(self) -> None:
         self._removed()
@@ -172,6 +186,7 @@ def local_checkpoint(address: str, *, to: Path) -> Path:
             file.write_bytes(content)
     if not any(file.exists() for file in files):
         raise StoreError(f"there is no checkpoint at {address}")
+    _patiently(FolderInBucket(to / FILES, bucket, FILES).fetch)
     return path
 
 

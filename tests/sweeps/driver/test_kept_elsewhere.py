@@ -20,6 +20,7 @@ from sweeps.search.ledger import Ledger
 from sweeps.store import bucket as bucket_module
 from sweeps.store.bucket import Bucket
 from sweeps.store.checkpoints import SweepCheckpoints
+from sweeps.store.run_folder import local_artifacts
 from sweeps.worker import trial_files
 from sweeps.worker.fault import fault_of
 
@@ -243,6 +244,33 @@ def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:
     assert s3.content(bucket)["key/state.previous.pt"] == b"epoch 1"
     fault = fault_of(SupersededError("x"))
     assert (fault.outcome, fault.error_class) == (Outcome.INTERRUPTED, ErrorClass.PROCESS_DIED)
+
+
+def test_files_of_a_training_travel_through_the_bucket(s3: S3, tmp_path: Path) -> None:
+    bucket = s3.new_bucket()
+    job = Job(
+        number=0, task="t:t", config="{}", checkpoint=f"{bucket}/key", log=f"{bucket}/logs/0.log", cpus=1, device="cpu"
+    )
+    first = trial_files.files_of(job)
+    first.fetch()
+    for path in (first.folder / "deep" / "kept", first.folder / "gone", first.artifacts / "plot"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1")
+    first.checkpoint.write_bytes(b"epoch 1")
+    first.log.write_bytes(b"log")
+    assert first.keep_checkpoint(last=False) is None
+    (first.folder / "gone").unlink()
+    assert first.keep_checkpoint(last=False) is None
+    first.keep_log()
+    first.close()
+
+    second = trial_files.files_of(replace(job, attempt=2))
+    second.fetch()
+
+    assert [path.name for path in second.folder.rglob("*") if path.is_file()] == ["kept"]
+    with local_artifacts(job.log, runs=tmp_path, scratch=tmp_path / "scratch") as found:
+        assert found is not None
+        assert [path.read_bytes() for path in found.iterdir()] == [b"1"]
 
 
 def test_two_runs_folders_cannot_share_a_storage_for_one_name(

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ from sweep_fakes import Cli, write_yaml
 
 import sweeps
 from sweeps.core.errors import SpecError
+from sweeps.core.task import Training
 from sweeps.files.sweep import load_spec
 from sweeps.record.reader import MlflowReader
+from sweeps.tasks.function_trial import Trial
+from sweeps.tasks.registry import task_named
 
 FORMULA = Path(__file__).parent / "formula.py"
 
@@ -99,6 +102,84 @@ def test_a_function_that_is_killed_resumes_after_the_epoch_that_it_saved(project
     assert second.returncode == 0, second.stdout + second.stderr
     (log,) = Path("runs/sweeps/curve/logs").iterdir()
     assert "going on after epoch 2" in log.read_text(encoding="utf-8")
+
+
+RANDOM = """
+import random, numpy, torch
+def train(trial, *, rate: float = 0.1, epochs: int = 3):
+    start = torch.rand(1).item()
+    start = trial.load() or start
+    for epoch in range(trial.epoch, epochs):
+        trial.save(start)
+        yield {"start": start, "python": random.random(), "numpy": numpy.random.rand(), "torch": torch.rand(1).item()}
+"""
+
+
+def test_global_random_generators_continue_after_an_interruption(project: Path) -> None:
+    (project / "formula.py").write_text(RANDOM, encoding="utf-8")
+    task = task_named("formula:train")
+    config = task.config_type.model_validate({"train": "formula:train", "seed": 5})
+    path = project / "state.pt"
+
+    def next_epochs(training: Training, count: int) -> list[Mapping[str, float]]:
+        results = training.epochs(on_step=lambda loss: None)
+        return [next(results).metrics for _ in range(count)]
+
+    whole = next_epochs(task.start(config, None, device="cpu"), 3)
+    interrupted = task.start(config, None, device="cpu")
+    first = next_epochs(interrupted, 1)
+    interrupted.save(path)
+    rest = next_epochs(task.load(path, config, None, device="cpu"), 2)
+
+    assert first + rest == whole
+    assert len({tuple(each.values()) for each in whole}) == 3
+
+
+FILES = """
+import sys
+def train(trial, *, rate: float = 0.1, epochs: int = 3):
+    own = trial.folder / "curve.txt"
+    for epoch in range(trial.epoch, epochs):
+        text = own.read_text() if own.exists() else ""
+        own.write_text(text + str(epoch))
+        trial.save(epoch)
+        if epoch == 1 and not text.endswith("1"):
+            sys.exit("stopped")
+        yield {"val_loss": float(len(text))}
+    trial.log_artifact(own, "plots/curve.txt")
+    trial.log_artifact(trial.folder)
+"""
+
+
+def test_a_function_keeps_its_folder_and_logs_artifacts_once(project: Path, cli: Cli) -> None:
+    (project / "formula.py").write_text(FILES.replace('sys.exit("stopped")', "os.kill(os.getpid(), 9)"))
+    (project / "formula.py").write_text("import os\n" + (project / "formula.py").read_text())
+    file = write_yaml(project, spec(run_cap=1, parameters={"rate": {"values": [0.1]}}))
+    code = "from sweeps.cli.main import main; main()"
+    killed = [sys.executable, "-c", code, "run", str(file), "--backend", "inline", "--runs", "runs"]
+    assert subprocess.run(killed, capture_output=True, check=False).returncode == -9
+
+    result = cli("run", file, "--backend", "inline", "--runs", "runs", "--no-report")
+
+    assert result.exit_code == 0, result.output
+    artifacts = {path.parts[-2:]: path.read_text() for path in Path("runs/artifacts").rglob("curve.txt")}
+    assert artifacts == {("plots", "curve.txt"): "0112", ("files", "curve.txt"): "0112"}
+    assert cli("gc", "--runs", "runs").exit_code == 0
+    assert next(Path("runs/sweeps/curve/checkpoints").rglob("curve.txt")).exists()
+
+
+def test_an_artifact_has_a_file_and_a_name_within_the_run(tmp_path: Path) -> None:
+    trial = Trial(seed=0, device="cpu", cpus=1, artifacts=tmp_path / "artifacts")
+    (tmp_path / "plot.png").write_text("1")
+
+    for name in ("../plot.png", "/plot.png", "config.yaml", ""):
+        with pytest.raises(ValueError, match="cannot be the name of an artifact"):
+            trial.log_artifact(tmp_path / "plot.png", name)
+    with pytest.raises(FileNotFoundError):
+        trial.log_artifact(tmp_path / "plt.png")
+    trial.log_artifact(tmp_path / "plot.png")
+
+    assert [path.name for path in (tmp_path / "artifacts").iterdir()] == ["plot.png"]
 
 
 @pytest.mark.parametrize(("goal", "descending"), [("maximize", True), ("minimize", False)])
@@ -198,6 +279,7 @@ def test_a_range_of_whole_numbers_stays_one_where_no_type_is_said(project: Path)
         ("yield {'val_loss': float('nan')}", "diverged"),
         ("yield 3", "yield a dictionary"),
         ("yield {'val_loss': 1.0}", "of 4 that `epochs` says"),
+        ("yield from [{'val_loss': 1.0}] * 5", "yielded more than 4 results"),
         ("return 3", "returned a int"),
         ("yield {'test_accuracy': 1.0, 'val_loss': 1.0}", "a number called 'test_accuracy'"),
         ("yield {'acc@1': 1.0, 'val_loss': 1.0}", "a number called 'acc@1'"),
