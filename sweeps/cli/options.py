@@ -104,6 +104,12 @@ def echo_warnings(file: Path, warnings: Iterable[str]) -> None:
         click.echo(f"warning: {file}: {warning}", err=True)
 
 
+def echo_notes(file: Path, notes: Sequence[str]) -> None:
+    """Print the differences between a file of W&B and the sweep that is read from it."""
+    if notes:
+        click.echo("\n  ".join([f"note: {file} was read as a W&B sweep file:", *notes]), err=True)
+
+
 def command_line(verb: str, file: Path, overrides: tuple[str, ...], arguments: Sequence[str] = ()) -> str:
     """Return the command line of a verb on a file, with its overrides and further arguments."""
     settings = [word for override in overrides for word in ("--set", override)]

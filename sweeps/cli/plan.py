@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from sweeps.cli.ladder_part import part_options
-from sweeps.cli.options import command_line, echo_warnings, set_option
+from sweeps.cli.options import command_line, echo_notes, echo_warnings, set_option
 from sweeps.cli.param_types import YAML_FILE
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
     from sweeps.core.trial import MeasuredOn
 
     planned = plan_of_file(file, overrides, probe=not no_probe, **options)
+    if not isinstance(planned, LadderPlan):
+        echo_notes(file, planned.sweep.notes)
     echo_warnings(file, planned.warnings)
     output = console()
     planned.print_to(output)

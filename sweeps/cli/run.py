@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
-from sweeps.cli.options import echo_warnings, report_option, run_options, set_option
+from sweeps.cli.options import echo_notes, echo_warnings, report_option, run_options, set_option
 from sweeps.cli.param_types import YAML_FILE
 from sweeps.core.commands import command_on
 from sweeps.core.errors import RecordError
@@ -46,6 +46,7 @@ def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: b
         from sweeps._api.functions import run as run_spec
 
         spec = load_spec(file, overrides=overrides)
+    echo_notes(file, spec.notes)
     echo_warnings(file, spec.warnings())
     summary = summary_of(run_spec, spec, runs=runs, new=new, **how)
     show_result(runs, spec.name, summary, report=report)

@@ -26,6 +26,7 @@ from sweeps.core.errors import SpecError
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.storages import Storages
 from sweeps.core.task import AnyTask
+from sweeps.files.metric_goal import is_better_if_larger
 from sweeps.files.yaml_file import Document, dump_yaml, key_of
 from sweeps.tasks.registry import IMAGES, TASKS, task_named
 
@@ -176,7 +177,8 @@ class Metric(StrictModel):
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = "val_accuracy"
     """`val_accuracy`, `val_loss`, `train_accuracy`, `train_loss`. With `train`, any number that the function yields."""
     goal: Literal["maximize", "minimize"] = "maximize"
-    """Direction: `maximize` for an accuracy, `minimize` for a loss. Without it, the name decides."""
+    """Direction: `maximize` for an accuracy, `minimize` for a loss. Without it, the name decides: `maximize` if it
+    contains `acc`, `f1`, `auc` or the like, else `minimize`."""
     target: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Value that ends the search: once an epoch reaches it, running trials finish and no new ones start."""
 
@@ -185,8 +187,8 @@ class Metric(StrictModel):
     def _goal_of_name(cls, values: Any) -> Any:
         if isinstance(values, str) and values in METRICS:
             raise ValueError(f"needs keys with values. Write metric: {{name: {values}}}")
-        if isinstance(values, Mapping) and "goal" not in values and values.get("name") in METRICS:
-            return {**values, "goal": METRICS[values["name"]]}
+        if isinstance(values, Mapping) and "goal" not in values and isinstance(name := values.get("name"), str):
+            return {**values, "goal": METRICS.get(name) or ("maximize" if is_better_if_larger(name) else "minimize")}
         return values
 
     @model_validator(mode="after")

@@ -9,12 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from cifar_core.common.errors import closest
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
 from sweeps.core.task import AnyTask
+from sweeps.files.foreign import foreign_file
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.parameter import Parameter
 from sweeps.files.settings import (
@@ -39,6 +48,7 @@ from sweeps.files.space_check import (
     split_errors,
     warnings,
 )
+from sweeps.files.wandb import is_wandb, translated
 from sweeps.files.yaml_file import flatten, read_yaml
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
@@ -87,6 +97,7 @@ class SweepSpec(FileOfConfigurations):
     networks are trained on CIFAR-10."""
     base: dict[str, Any] = Field(default_factory=dict)
     """Values that all trials share: any field of a training configuration."""
+    _notes: tuple[str, ...] = PrivateAttr(())
     parameters: dict[str, Parameter]
     """Search space: dotted path of a field to its values or range."""
 
@@ -192,6 +203,11 @@ class SweepSpec(FileOfConfigurations):
     def space(self) -> SearchSpace:
         return SearchSpace(parameters=self.parameters, base=self.base, task=self.task)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Differences between the file and this sweep, if the file is one of W&B."""
+        return self._notes
+
     def warnings(self) -> list[str]:
         """Return warnings about probable mistakes."""
         return [*warnings(self.space), *self._without_effect()]
@@ -251,4 +267,18 @@ def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
         key = "rungs" if "rungs" in content else "extends"
         location = content.location_of(key)
         raise SpecError(path, [f"{location}: the file is a ladder, not a sweep. Run it with `sweeps ladder`"])
-    return validated(SweepSpec, content)
+    if (reason := foreign_file(content)) is not None:
+        raise SpecError(path, [reason])
+    if not is_wandb(content):
+        return validated(SweepSpec, content)
+    translation = translated(content, stem=path.stem)
+    if (code := translation.content.get("program", translation.content.get("command"))) and not _runs_programs():
+        raise SpecError(path, [f"line 1: a program such as {code} cannot be run yet. Write train: mine:train"])
+    document = content.with_content(translation.content, renamed=translation.renamed, mistakes=translation.errors)
+    spec = validated(SweepSpec, document)
+    spec._notes = tuple(translation.lines())
+    return spec
+
+
+def _runs_programs() -> bool:
+    return "program" in SweepSpec.model_fields

@@ -76,12 +76,30 @@ def flow_text(value: Any) -> str:
 class Document(dict[str, Any]):
     """Keys and values of a YAML file, with the line of each key and errors of values."""
 
-    def __init__(self, path: Path, content: Mapping[str, Any], reading: _Reading) -> None:
+    def __init__(
+        self, path: Path, content: Mapping[str, Any], *, mistakes: Mapping[str, str], locations: Mapping[str, str]
+    ) -> None:
         super().__init__(content)
         self.path = path
-        self.mistakes = reading.mistakes
+        self.mistakes = dict(mistakes)
         """Dotted key to the error of its value."""
-        self._locations = {key: f"line {line}" for key, line in reading.lines.items()}
+        self._locations = dict(locations)
+
+    def with_content(
+        self, content: Mapping[str, Any], *, renamed: Mapping[str, str], mistakes: Mapping[str, str]
+    ) -> Document:
+        """Return a document with other content.
+
+        Args:
+            content: the new keys and values.
+            renamed: dotted key to the one whose line it has.
+            mistakes: further errors by key.
+        """
+        locations = dict(self._locations)
+        for new, old in renamed.items():
+            inner = [key for key in self._locations if key == old or key.startswith(f"{old}.")]
+            locations |= {new + key.removeprefix(old): self._locations[key] for key in inner}
+        return Document(self.path, content, mistakes={**self.mistakes, **mistakes}, locations=locations)
 
     def override(self, override: str) -> None:
         """Set a key from `path=value`."""
@@ -248,7 +266,8 @@ def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> Document:
     if not isinstance(content, dict):
         what = {"NoneType": "nothing", "list": "a list", "str": "a string"}.get(type(content).__name__, "one value")
         raise SpecError(path, [f"line 1: the file contains {what} instead of keys with values such as `name: quick`"])
-    document = Document(path, content, reading)
+    locations = {key: f"line {line}" for key, line in reading.lines.items()}
+    document = Document(path, content, mistakes=reading.mistakes, locations=locations)
     for override in overrides:
         document.override(override)
     return document

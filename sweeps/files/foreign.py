@@ -1,0 +1,87 @@
+"""Recognise files of other tools, so that the error names the tool and the page with its words and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+PAGE = "docs/how-to/coming-from.md"
+
+_OPTUNA_SEARCH = {"n_trials", "study_name", "sampler", "pruner", "direction", "directions", "search_space", "objective"}
+
+
+def _is_hydra(content: Mapping[str, Any]) -> bool:
+    return "hydra" in content or any(str(key).startswith("hydra.") for key in content) or _has_defaults(content)
+
+
+def _has_defaults(content: Mapping[str, Any]) -> bool:
+    defaults = content.get("defaults")
+    return isinstance(defaults, list) and all(isinstance(entry, str | Mapping) for entry in defaults)
+
+
+def _is_katib(content: Mapping[str, Any]) -> bool:
+    return str(content.get("apiVersion", "")).startswith("kubeflow.org/")
+
+
+def _is_nni(content: Mapping[str, Any]) -> bool:
+    old_and_new = {
+        "searchSpace",
+        "searchSpaceFile",
+        "searchSpacePath",
+        "trialCommand",
+        "trialConcurrency",
+        "maxTrialNum",
+    }
+    return bool(content.keys() & old_and_new) or any(_has_keys(each, "_type", "_value") for each in content.values())
+
+
+def _is_determined(content: Mapping[str, Any]) -> bool:
+    return "searcher" in content and bool(content.keys() & {"hyperparameters", "entrypoint", "bind_mounts"})
+
+
+def _is_ray_tune(content: Mapping[str, Any]) -> bool:
+    inner = [each for each in content.values() if isinstance(each, Mapping)]
+    is_run = any(
+        isinstance(each.get("config"), Mapping) and each.keys() & {"run", "stop"} for each in (content, *inner)
+    )
+    return is_run or bool(content.keys() & {"param_space", "tune_config"}) or any(map(_is_grid, _mappings(content)))
+
+
+def _is_grid(mapping: Mapping[str, Any]) -> bool:
+    return len(mapping) == 1 and isinstance(mapping.get("grid_search"), list)
+
+
+def _is_optuna(content: Mapping[str, Any]) -> bool:
+    is_study = "optuna" in content or len(content.keys() & _OPTUNA_SEARCH) > 1
+    return is_study or any(_has_keys(each, "type", "low", "high") for each in _mappings(content))
+
+
+def _has_keys(value: Any, *keys: str) -> bool:
+    return isinstance(value, Mapping) and all(key in value for key in keys)
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _mappings(part)
+
+
+_TOOLS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "Katib": _is_katib,
+    "Determined": _is_determined,
+    "NNI": _is_nni,
+    "Hydra": _is_hydra,
+    "Ray Tune": _is_ray_tune,
+    "Optuna": _is_optuna,
+}
+
+
+def foreign_file(content: Mapping[str, Any]) -> str | None:
+    """Return an error that names the tool of a file; None for a file of this project or of W&B."""
+    if "parameters" in content and "method" in content:
+        return None
+    tool = next((tool for tool, is_of_tool in _TOOLS.items() if is_of_tool(content)), None)
+    return (
+        None if tool is None else f"line 1: the file is one of {tool}, not a sweep file. {PAGE} shows how to write one"
+    )
