@@ -1,8 +1,8 @@
 """The modules of user code, found by parsing; none of them is executed.
 
-They are the module that `model.name` or `train` names and every file that it imports, directly or indirectly, including
-imports inside functions, as far as they can be resolved statically. Installed packages, the standard library and this
-project are excluded.
+They are the module that `model.name` or `train` names, or the script that `program` names, and every file that it
+imports, directly or indirectly, including imports inside functions, as far as they can be resolved statically.
+Installed packages, the standard library and this project are excluded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import importlib
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.machinery import ModuleSpec
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
 
 from cifar_core.common.code_digest import bytes_digest, parse_python, tree_digest
@@ -57,6 +57,14 @@ FUNCTION = CodeKind(
 )
 
 
+PROGRAM = CodeKind(
+    key="program",
+    word="program",
+    written="write the path of a script, such as train.py",
+    member="script",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class UserModule:
     """A file of user code that Python imports."""
@@ -82,13 +90,19 @@ class Code:
     """Files that are never imported because a module of the standard library has their name, to that module's path."""
 
 
+FindSpec = Callable[[str], ModuleSpec | None]
+"""Returns the spec that a module would be imported from; None if there is none."""
+
+
 def code_of(name: str, *, kind: CodeKind = NETWORK) -> Code:
-    """Return the files of user code, `module:Class` or `module:function`, without executing any of them.
+    """Return the files of user code, `module:Class`, `module:function` or a script, without executing any of them.
 
     Raises:
-        ModelError: there is no such module, it has no file, or a file is not valid Python.
+        ModelError: there is no such module or script, it has no file, or a file is not valid Python.
     """
     importlib.invalidate_caches()
+    if is_script(name):
+        return _code_of_script(name, label=kind.label(name))
     entry, _ = parse_name(name, kind=kind)
     label = kind.label(name)
     spec = _require_spec(entry, label=label)
@@ -99,11 +113,59 @@ def code_of(name: str, *, kind: CodeKind = NETWORK) -> Code:
         )
     if spec.has_location and not _is_file(spec):
         raise ModelError(f"{label}: {entry!r} has no source file: write a .py file")
-    found = _ImportCollector(label)
+    found = _ImportCollector(label, spec_of)
     found.collect(entry)
     if entry not in found.modules:
         raise ModelError(f"{label}: {entry!r} has no source file: write a .py file")
     return Code(entry=entry, modules=found.modules, shadowed=found.shadowed)
+
+
+def _code_of_script(name: str, *, label: str) -> Code:
+    path = find_script(name)
+    if path is None:
+        raise ModelError(f"{label}: there is no such file in {Path.cwd()}: change to the folder that contains it")
+    search = [str(path.resolve().parent), *sys.path]
+    found = _ImportCollector(label, functools.partial(_spec_on, path=search))
+    # A script has no module name. Its label in messages is its path, as far as that looks like a module's.
+    parts = Path(name).with_suffix("").parts
+    entry = ".".join(parts) if all(part.isidentifier() for part in parts) else path.stem
+    found.collect_script(entry, path)
+    return Code(entry=entry, modules=found.modules, shadowed=found.shadowed)
+
+
+def find_script(name: str) -> Path | None:
+    """Return the file of a script: in the working folder, or where code that was sent to this machine is stored."""
+    if Path(name).is_file() or Path(name).is_absolute():
+        return Path(name) if Path(name).is_file() else None
+    return next((path for folder in sys.path if (path := Path(folder) / name).is_file()), None)
+
+
+def _spec_on(module: str, *, path: Sequence[str]) -> ModuleSpec | None:
+    """Return the spec that a module would be imported from by a new process with this search path."""
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        name = ".".join(parts[:count])
+        if spec is None:
+            spec = _find_top(name, path)
+        elif spec.submodule_search_locations is None:
+            return None
+        else:
+            locations = spec.submodule_search_locations
+            spec = PathFinder.find_spec(name, list(getattr(locations, "_path", locations)))
+        if spec is None:
+            return None
+    return spec
+
+
+def _find_top(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    finders = [finder for finder in sys.meta_path if finder is not PathFinder and hasattr(finder, "find_spec")]
+    return (
+        BuiltinImporter.find_spec(name)
+        or FrozenImporter.find_spec(name)
+        or PathFinder.find_spec(name, path)
+        or next(filter(None, (finder.find_spec(name, None) for finder in finders)), None)
+    )
 
 
 def parse_name(name: str, *, kind: CodeKind = NETWORK) -> tuple[str, str]:
@@ -187,21 +249,31 @@ def _is_file(spec: ModuleSpec) -> bool:
 class _ImportCollector:
     """Follows imports through user code."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, find_spec: FindSpec) -> None:
         self._label = label
+        self._spec_of = find_spec
         self._visited: set[str] = set()
         self.modules: dict[str, UserModule] = {}
         self.shadowed: dict[Path, str] = {}
 
     def collect(self, entry: str) -> None:
         """Collect the entry module, wherever it is stored, and the user code that it imports."""
-        stack = [(name, True) for name in _with_parents(entry)]
+        self._follow([(name, True) for name in _with_parents(entry)])
+
+    def collect_script(self, entry: str, path: Path) -> None:
+        """Collect a script, wherever it is stored, and the user code that it imports."""
+        module, imported = self._read("", path, is_package=False)
+        self.modules[entry] = module
+        self._note_shadowed(path, imported)
+        self._follow([(part, False) for each in imported for part in _with_parents(each)])
+
+    def _follow(self, stack: list[tuple[str, bool]]) -> None:
         while stack:
             name, is_entry = stack.pop()
             if name in self._visited:
                 continue
             self._visited.add(name)
-            spec = spec_of(name)
+            spec = self._spec_of(name)
             if spec is None or (not is_entry and not is_user_module(spec)):
                 continue
             if not _is_file(spec):
@@ -220,12 +292,12 @@ class _ImportCollector:
         tree = parse_python(content, path, label=self._label)
         package = name if is_package else name.rpartition(".")[0]
         module = UserModule(path=path, is_package=is_package, digest=tree_digest(tree))
-        return module, set(_imports(tree, package=package))
+        return module, set(_imports(tree, package=package, find_spec=self._spec_of))
 
     def _note_shadowed(self, path: Path, imported: set[str]) -> None:
         for name in {module.partition(".")[0] for module in imported} & sys.stdlib_module_names:
             neighbour = path.with_name(f"{name}.py")
-            spec = spec_of(name) if neighbour != path and neighbour.is_file() else None
+            spec = self._spec_of(name) if neighbour != path and neighbour.is_file() else None
             if spec is not None and _is_standard_library(spec):
                 self.shadowed[neighbour] = spec.origin or "built in"
 
@@ -236,7 +308,7 @@ def _with_parents(module: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
-def _imports(tree: ast.AST, *, package: str) -> Iterator[str]:
+def _imports(tree: ast.AST, *, package: str, find_spec: FindSpec) -> Iterator[str]:
     """Yield the names that a file imports anywhere; those that are not modules are dropped later."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -246,7 +318,7 @@ def _imports(tree: ast.AST, *, package: str) -> Iterator[str]:
             if base:
                 yield base
                 for alias in node.names:
-                    yield from _submodules(base) if alias.name == "*" else [f"{base}.{alias.name}"]
+                    yield from _submodules(base, find_spec) if alias.name == "*" else [f"{base}.{alias.name}"]
         elif isinstance(node, ast.Call) and (named := _imported_by_call(node)) is not None:
             level = len(named) - len(named.lstrip("."))
             if base := _absolute(named[level:], level=level, package=package):
@@ -261,9 +333,9 @@ def _absolute(module: str, *, level: int, package: str) -> str:
     return ".".join([*parents, *([module] if module else [])]) if parents else ""
 
 
-def _submodules(package: str) -> Iterator[str]:
+def _submodules(package: str, find_spec: FindSpec) -> Iterator[str]:
     """Yield the modules of a package that `import *` may import."""
-    spec = spec_of(package)
+    spec = find_spec(package)
     if spec is None or spec.submodule_search_locations is None or not is_user_module(spec):
         return
     for folder in getattr(spec.submodule_search_locations, "_path", spec.submodule_search_locations):
@@ -335,3 +407,13 @@ def _is_within(path: Path, folders: tuple[Path, ...]) -> bool:
 def is_import_path(name: str) -> bool:
     """Return whether a model's name is `module:Class`, a custom network."""
     return ":" in name
+
+
+def is_script(name: str) -> bool:
+    """Return whether a name is the path of a Python script."""
+    return name.endswith(".py") and not is_import_path(name)
+
+
+def is_user_code(name: str) -> bool:
+    """Return whether a name is that of user code: `module:Name` or a script."""
+    return is_import_path(name) or is_script(name)
