@@ -108,8 +108,8 @@ class SweepPlan(Plan):
 
         about = self.sweep
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
-        base = about.task.config_type.model_validate(about.base)
-        fixed = {path: value for path, value in flatten(about.base).items() if path not in about.parameters}
+        base = about.task.config_type.model_validate(about.shared_values)
+        fixed = {path: value for path, value in flatten(about.shared_values).items() if path not in about.parameters}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
         console.print(space_table(about.space))
         first = Table("first", *short_names(list(about.parameters)), box=None, header_style="bold", pad_edge=False)
@@ -144,7 +144,8 @@ class SweepPlan(Plan):
             )
         if about.limits.timeout is not None:
             print_sentence(console, f"stops after at most {duration(about.limits.timeout)} (limits.timeout)")
-        print_sentence(console, f"base.epochs {base.epochs}")
+        words = f"base.epochs {base.epochs}" if base.epochs else "a trial ends when its program ends"
+        print_sentence(console, words)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -50,7 +50,7 @@ class Status(Printed):
                 "status": record.outcome.value,
                 "seed": record.config.seed,
                 "epochs": len(record.epochs),
-                "of_epochs": record.config.epochs,
+                "of_epochs": record.config.epochs or None,
                 "value": self.state.value(record),
                 "test_accuracy": None if record.test is None else record.test.accuracy,
                 "train_seconds": record.train_seconds,

@@ -48,7 +48,7 @@ class InlineBackend:
             if proposed is None or isinstance(proposed, Exhausted):
                 return
             session = TrialSession(job_of(proposed), parts, takes_output=False, is_late=self._is_late)
-            with contextlib.suppress(TrainingStopped):
+            with contextlib.closing(session), contextlib.suppress(TrainingStopped):
                 while not stopping() and not ledger.receive(proposed.number, session.step()):
                     pass
 

@@ -67,6 +67,24 @@ class SupersededError(SweepError):
     """Another worker has resumed the trial. This one was given up and must not overwrite newer results."""
 
 
+class ProgramError(SweepError):
+    """The program of a trial failed."""
+
+    def __init__(self, message: str, *, output: str) -> None:
+        """Make the error.
+
+        Args:
+            message: one line.
+            output: the last lines that the program printed.
+        """
+        super().__init__(message)
+        self.output = output
+
+
+class ProgramLostError(SweepError):
+    """The program of a trial ended because the process that watches it was killed."""
+
+
 class StorageUnreachableError(StoreError):
     """A storage did not answer, or refused access, until the waiting time ended."""
 

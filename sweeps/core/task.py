@@ -42,7 +42,7 @@ class TaskConfig(Protocol):
 
     @property
     def epochs(self) -> int:
-        """Number of results that its training yields."""
+        """Number of results that its training yields; 0 if only the training knows (`Training.has_ended`)."""
         ...
 
     @property
@@ -148,7 +148,7 @@ class Training(ABC):
         """Train the remaining epochs. Yield the result of each after adding it to `history`.
 
         Args:
-            on_step: called with the loss of each step.
+            on_step: called with the loss of each step, or with None while it waits. It may raise to end the training.
 
         Raises:
             DivergedError: the loss is not a finite number.
@@ -169,6 +169,14 @@ class Training(ABC):
             folder: for the training's own files. It is kept across an interruption, and deleted with the checkpoint.
             artifacts: for files that are stored in the run in MLflow at the end of the trial.
         """
+
+    def use_log(self, log: Path) -> None:  # noqa: B027  # optional
+        """Receive the log of the trial before `epochs` is called."""
+
+    @property
+    def has_ended(self) -> bool | None:
+        """Whether the last result in `history` is the last one; None if `epochs` of the configuration decides."""
+        return None
 
     @property
     def source(self) -> Mapping[str, str] | None:

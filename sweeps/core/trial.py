@@ -158,6 +158,12 @@ class TrialRecord:
         return Protocol.of(self.config)
 
     @property
+    def epochs_text(self) -> str:
+        """`3 of 10`, or `3` where only the training knows its last epoch."""
+        of = f" of {self.config.epochs}" if self.config.epochs else ""
+        return f"{len(self.epochs)}{of}"
+
+    @property
     def train_seconds(self) -> float:
         """Wall-clock seconds of all epochs."""
         return sum(epoch.seconds for epoch in self.epochs)

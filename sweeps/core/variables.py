@@ -81,7 +81,17 @@ VARIABLES: Mapping[str, Mapping[str, Variable]] = {
         "CUBLAS_WORKSPACE_CONFIG": Variable(meaning="Makes cuBLAS deterministic.", default="`:4096:8`"),
     },
     "Set for each trial": {
-        "OMP_NUM_THREADS": Variable(meaning="`resources.cpus_per_trial`, for a training function of your own."),
+        "OMP_NUM_THREADS": Variable(meaning="`resources.cpus_per_trial`, for user code."),
+    },
+    "Set for each run of a `program`": {
+        "SWEEPS_REPORT": Variable(meaning="Named pipe that takes one JSON object per line, with the metric."),
+        "SWEEPS_TRIAL_DIR": Variable(meaning="Folder for files of the trial, kept while it is interrupted."),
+        "SWEEPS_ARTIFACTS_DIR": Variable(meaning="Folder for files that are stored in the run in MLflow; create it."),
+        "SWEEPS_EPOCH": Variable(meaning="Number of results that earlier starts of the program have reported."),
+        "SWEEPS_SEED": Variable(meaning="Seed of the run. Replicates differ in it."),
+        "SWEEPS_CONFIG": Variable(meaning="Arguments of the program as JSON."),
+        "SWEEPS_METRIC": Variable(meaning="Name of the metric of the sweep."),
+        "PYTHONUNBUFFERED": Variable(meaning="`1`, so that output reaches the log at once."),
     },
 }
 """Group to variables: a name, or several of one meaning behind commas."""

@@ -135,10 +135,12 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         limits=spec.limits,
         resources=spec.resources,
         early_terminate=spec.early_terminate,
-        epochs=spec.space.max_value("epochs"),
+        epochs=spec.expected_epochs,
         task=spec.task,
         data=_splits(spec.space),
-        models=[spec.train] if spec.train else list(map(str, dict.fromkeys(spec.space.listed_values("model.name")))),
+        models=[spec.user_code]
+        if spec.user_code
+        else list(map(str, dict.fromkeys(spec.space.listed_values("model.name")))),
         files=_named_files(spec),
         first=lambda: [*preview(spec), *some_combinations(spec)],
         first_is_complete=is_listed(spec),
@@ -152,11 +154,16 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
     )
 
 
+def _networks(spec: SweepSpec) -> list[str]:
+    return list(map(str, dict.fromkeys(spec.space.listed_values("model.name"))))
+
+
 def _named_files(spec: SweepSpec) -> list[str]:
-    values = flatten(spec.base) | {path: parameter.choices for path, parameter in spec.space.parameters.items()}
-    may_name = ("model.weights", "model.options") if spec.train is None else ("",)
+    values = flatten(spec.shared_values) | {path: each.choices for path, each in spec.space.parameters.items()}
+    may_name = ("model.weights", "model.options") if spec.user_code is None else ("",)
     candidates = [value for path, value in values.items() if path.startswith(may_name)]
-    return list(dict.fromkeys(text for value in candidates for text in _texts_in(value)))
+    texts = dict.fromkeys(text for value in candidates for text in _texts_in(value))
+    return [text for text in texts if text != spec.user_code]  # whose code has a hash of its own
 
 
 def _texts_in(value: Any) -> Iterator[str]:

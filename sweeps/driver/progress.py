@@ -50,7 +50,7 @@ def trial_line(record: TrialRecord, state: SweepState) -> str:
     reused = ", reused from an earlier run" if record.reused_from else ""
     why = f": {record.error} (log: {log_path(record.log, state.runs)})" if record.error else ""
     return (
-        f"{record.name} {record.outcome} after {len(record.epochs)} of {record.config.epochs} epochs{value} "
+        f"{record.name} {record.outcome} after {record.epochs_text} epochs{value} "
         f"({_configuration(record)}){reused}{why}"
     )
 
@@ -77,7 +77,7 @@ class PlainProgress:
         elif self._state.measuring is not None and before is None:
             self._print(str(self._state.measuring))
         elif not ended and time.monotonic() - self._last > PLAIN_SECONDS and record.epochs:
-            trained = f"{record.name} after {len(record.epochs)} of {record.config.epochs} epochs"
+            trained = f"{record.name} after {record.epochs_text} epochs"
             self._print(f"{headline(self._state)}; {trained}")
 
     def _measured_line(self, record: TrialRecord, before: Measuring) -> str:

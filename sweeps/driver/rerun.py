@@ -212,18 +212,19 @@ def _train(
     session = TrialSession(job, task_of(config).load_parts([config]), takes_output=False)
     again: list[EpochResult] = []
     facts: dict[str, str] = {}
-    for before in recorded:
-        message = session.step()
-        facts = message.environment or facts
-        if message.outcome is Outcome.INTERRUPTED:
-            # Caused by the machine, not by the run.
-            if message.error_class == ErrorClass.DISK_FULL:
-                raise DiskFullError(job.checkpoint)
-            raise SweepError(f"the rerun was interrupted ({message.error}). Run the same command again to resume.")
-        if message.epoch is None:
-            return again, facts, message.error or str(message.outcome)
-        again.append(message.epoch)
-        on_epoch(before, message.epoch)
+    with contextlib.closing(session):
+        for before in recorded:
+            message = session.step()
+            facts = message.environment or facts
+            if message.outcome is Outcome.INTERRUPTED:
+                # Caused by the machine, not by the run.
+                if message.error_class == ErrorClass.DISK_FULL:
+                    raise DiskFullError(job.checkpoint)
+                raise SweepError(f"the rerun was interrupted ({message.error}). Run the same command again to resume.")
+            if message.epoch is None:
+                return again, facts, message.error or str(message.outcome)
+            again.append(message.epoch)
+            on_epoch(before, message.epoch)
     return again, facts, None
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cifar_core.common.errors import ModelError
 from cifar_core.common.source import file_digest
-from cifar_core.common.user_modules import is_import_path
+from cifar_core.common.user_modules import is_user_code
 from sweeps.backends.ray.environment import prepare_environment
 from sweeps.backends.slots import gpu_warning, require_custom, require_gpu
 from sweeps.core.errors import SweepError
@@ -248,7 +248,7 @@ def _own_sources(plan: RunPlan, sources: TaskSources) -> dict[str, Mapping[str, 
     """
     found: dict[str, Mapping[str, str]] = {}
     try:
-        for name in filter(is_import_path, plan.models):
+        for name in filter(is_user_code, plan.models):
             found[name] = sources.of_code(name).files
     except ModelError as error:
         raise SweepError(f"{plan.task.code_kind.key}: {error}") from None

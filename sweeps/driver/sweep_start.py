@@ -13,7 +13,7 @@ from typing import Literal, NoReturn
 
 from rich.console import Console
 
-from cifar_core.common.user_modules import NETWORK, is_import_path
+from cifar_core.common.user_modules import NETWORK, is_user_code
 from sweeps.backends.contract import Backend
 from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket
@@ -220,7 +220,7 @@ class SweepStart:
             yield InlineBackend(plan.task, plan.resources, is_late=self._stopping.is_late)
             return
         address, folder = options.ray_address, self._folder
-        networks = tuple(filter(is_import_path, plan.models))
+        networks = tuple(filter(is_user_code, plan.models))
         with contextlib.ExitStack() as held:
             with stage(self._console, f"connecting to Ray at {address}" if address else "starting Ray"):
                 from sweeps.backends.ray.backend import Cluster, ray_backend

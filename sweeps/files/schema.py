@@ -94,13 +94,16 @@ def _add_sweep(schema: Schema, fields: Mapping[str, Schema]) -> None:
     searched = _having("parameters", {"required": ["data.validation_size"]})
     schema["allOf"] += [
         {"if": is_grid, "else": capped},
-        {"if": varies, "then": never_stopped},
-        {"if": {"anyOf": [_OF_A_FUNCTION, by_training]}, "else": {"anyOf": [aside, searched]}},
-        {"if": _OF_A_FUNCTION, "else": _of_networks(fields, others)},
+        {"if": {"anyOf": [_OF_A_PROGRAM, {"not": varies}]}, "else": never_stopped},
+        {"if": {"anyOf": [_OF_A_FUNCTION, _OF_A_PROGRAM, by_training]}, "else": {"anyOf": [aside, searched]}},
+        {"if": {"anyOf": [_OF_A_FUNCTION, _OF_A_PROGRAM]}, "else": _of_networks(fields, others)},
+        {"if": _OF_A_PROGRAM, "then": {"required": ["metric"]}, "else": {"properties": _NO_KEYS_OF_A_PROGRAM}},
     ]
 
 
 _OF_A_FUNCTION: Schema = {"required": ["train"], "properties": {"train": {"type": "string"}}}
+_OF_A_PROGRAM: Schema = {"required": ["program"], "properties": {"program": {"type": "string"}}}
+_NO_KEYS_OF_A_PROGRAM: Schema = {"command": {"type": "null"}, "epochs": {"type": "null"}}
 
 
 def _of_networks(fields: Mapping[str, Schema], others: str) -> Schema:

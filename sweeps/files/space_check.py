@@ -214,7 +214,8 @@ def value_at(config: TaskConfig, path: str) -> Any:
     """Return the value under a dotted path."""
     value: Any = config
     for part in path.split("."):
-        value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+        extra = getattr(value, "__pydantic_extra__", None) or {}  # first: its names may be those of methods
+        value = value[part] if isinstance(value, Mapping) else extra[part] if part in extra else getattr(value, part)
     return value
 
 

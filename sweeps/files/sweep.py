@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PrivateAttr,
     SerializeAsAny,
@@ -20,6 +22,7 @@ from pydantic import (
 )
 
 from cifar_core.common.errors import closest
+from cifar_core.common.user_modules import find_script
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
 from sweeps.core.task import AnyTask
@@ -49,11 +52,15 @@ from sweeps.files.space_check import (
     warnings,
 )
 from sweeps.files.wandb import is_wandb, translated
-from sweeps.files.yaml_file import flatten, read_yaml
+from sweeps.files.yaml_file import flatten, flow_text, read_yaml
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
-from sweeps.tasks.registry import task_named
+from sweeps.tasks.program.command import command_faults
+from sweeps.tasks.program.config import DEFAULT_COMMAND, argument_path
+from sweeps.tasks.program.reports import recorded_name
+from sweeps.tasks.program.task import code_of_command
+from sweeps.tasks.registry import PROGRAMS, task_named
 
 VALIDATION = "data.validation_size"
 Method = Literal["bayes", "random", "grid"]
@@ -63,6 +70,14 @@ METHODS: Mapping[Method, str] = {
     "grid": "Every combination in order. It takes lists of values, and ranges of whole numbers or with a step.",
 }
 """Sampler to its description."""
+
+
+def _as_words(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(f"is a list of words: write command: {flow_text(shlex.split(value))}")
+    if isinstance(value, list | tuple):
+        return tuple(str(word) if isinstance(word, int | float) else word for word in value)
+    return value
 
 
 class SweepSpec(FileOfConfigurations):
@@ -95,11 +110,35 @@ class SweepSpec(FileOfConfigurations):
     train: str | None = None
     """Training function of your own, `module:function`, whose keyword arguments are the parameters. Without it,
     networks are trained on CIFAR-10."""
+    program: str | None = None
+    """Script of your own, such as `train.py`, that runs once per trial, with the parameters as its arguments."""
+    command: Annotated[tuple[str, ...], BeforeValidator(_as_words)] | None = None
+    """Command line of `program` as a list of words, with the macros of W&B. Without it,
+    `[${env}, ${interpreter}, ${program}, ${args}]`."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Number of results after which a trial of `program` ends. Without it, a trial ends when the program ends."""
     base: dict[str, Any] = Field(default_factory=dict)
     """Values that all trials share: any field of a training configuration."""
     _notes: tuple[str, ...] = PrivateAttr(())
     parameters: dict[str, Parameter]
     """Search space: dotted path of a field to its values or range."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_for_program(cls, content: Any) -> Any:
+        """Give arguments and the metric of a program names that the record does not use itself."""
+        if not isinstance(content, Mapping) or content.get("program") is None:
+            return content
+        changed = dict(content)
+        for key in ("base", "parameters"):
+            if isinstance(content.get(key), Mapping):
+                changed[key] = {argument_path(str(name)): _with_paths(value) for name, value in content[key].items()}
+        if isinstance(starts := content.get("start_with"), list | tuple):
+            changed["start_with"] = [_renamed(start) for start in starts]
+        metric = content.get("metric")
+        if isinstance(metric, Mapping) and isinstance(metric.get("name"), str):
+            changed["metric"] = {**metric, "name": recorded_name(metric["name"])}
+        return changed
 
     @field_validator("early_terminate", mode="before")
     @classmethod
@@ -111,9 +150,18 @@ class SweepSpec(FileOfConfigurations):
     def _check_train(cls, value: str | None) -> str | None:
         return checked_function(value)
 
+    @field_validator("command")
+    @classmethod
+    def _check_command(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and (faults := command_faults(value)):
+            raise ValueError("\n".join(faults))
+        return value
+
     @field_validator("base")
     @classmethod
     def _check_base(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if info.data.get("program") is not None:
+            return value  # a program takes any arguments
         if "train" not in info.data:
             return value  # `train` is invalid, so its keyword arguments are unknown
         try:
@@ -126,10 +174,11 @@ class SweepSpec(FileOfConfigurations):
     @classmethod
     def _check_shape(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, Mapping) and "train" in info.data:
+            task = task_named(info.data["train"]) if info.data.get("program") is None else PROGRAMS
             errors = [
                 f"{path}: {error}"
                 for path, content in value.items()
-                if (error := shape_error(path, content, task=task_named(info.data["train"])))
+                if (error := shape_error(path, content, task=task))
             ]
             if errors:
                 raise ValueError("\n".join(errors))
@@ -137,7 +186,7 @@ class SweepSpec(FileOfConfigurations):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        errors: list[str] = []
+        errors = self._program_errors()
         try:
             space = self.space
         except SpaceError as error:
@@ -152,13 +201,14 @@ class SweepSpec(FileOfConfigurations):
             f"parameters.{name}: missing, {self.train} has no default. Write {name}: {{values: [...]}} or base.{name}"
             for name in missing
         ]
-        if self.train is not None and (self.metric.name not in METRICS and "goal" not in self.metric.model_fields_set):
+        code = self.user_code
+        if code is not None and (self.metric.name not in METRICS and "goal" not in self.metric.model_fields_set):
             errors.append(f"metric.goal: missing for {self.metric.name}. Set maximize or minimize")
-        if self.train is not None and "metric" not in self.model_fields_set:
-            errors.append(f"metric: missing for {self.train}. Set the name of a number that it yields, and the goal")
-        if self.train is None and self.metric.name not in METRICS:
+        if code is not None and "metric" not in self.model_fields_set:
+            errors.append(f"metric: missing for {code}. Set the name of a number that it yields, and the goal")
+        if code is None and self.metric.name not in METRICS:
             errors.append(f"metric.name: unknown metric {self.metric.name!r}: {closest(self.metric.name, METRICS)}")
-        elif self.train is None and self.metric.name.startswith("val_") and space.min_value(VALIDATION) == 0:
+        elif code is None and self.metric.name.startswith("val_") and space.min_value(VALIDATION) == 0:
             where = "parameters" if VALIDATION in self.parameters else "base"
             errors.append(
                 f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs validation images. "
@@ -174,15 +224,37 @@ class SweepSpec(FileOfConfigurations):
             raise ValueError("\n".join(errors))
         return self
 
+    def _program_errors(self) -> list[str]:
+        """Return what is wrong with the keys of a program."""
+        if self.program is None:
+            errors = ["command: needs program, such as program: train.py"] if self.command is not None else []
+            if self.epochs is not None:
+                errors.append("epochs: unknown key 'epochs' without program: did you mean 'base.epochs'?")
+            return errors
+        errors = []
+        if self.train is not None:
+            errors.append("program: cannot be combined with train. Leave one of them out")
+        is_called = any("${program}" in word for word in self.command or DEFAULT_COMMAND)
+        if is_called and find_script(self.program) is None:
+            errors.append(
+                f"program: there is no file {self.program!r} in {Path.cwd()}. Change to the folder that contains it"
+            )
+        return errors
+
     def _stopping_errors(self, space: SearchSpace) -> list[str]:
         """Return an error for each parameter that cannot be searched with early stopping."""
         errors = []
+        if self.early_terminate.needs_epochs and not self.expected_epochs:
+            errors.append(
+                f"early_terminate.type: {self.early_terminate.type} needs the number of results of a trial. Write "
+                "epochs: 10 at the top of the file, or type: asha"
+            )
         if not space.is_constant("epochs"):
             errors.append(
                 "parameters.epochs: cannot be searched with early_terminate, which compares trials at equal epochs. "
                 "Set early_terminate.type to none, or set epochs in base"
             )
-        if not space.is_constant("seed"):
+        if not space.is_constant("seed") and self.program is None:
             errors.append(
                 "parameters.seed: cannot be searched with early_terminate, which would stop unlucky seeds. Write "
                 "`replicates: {top: 3, seeds: 3}` instead, or set early_terminate.type to none"
@@ -197,11 +269,42 @@ class SweepSpec(FileOfConfigurations):
     @property
     def task(self) -> AnyTask:
         """The trained task."""
-        return task_named(self.train)
+        return task_named(self.train) if self.program is None else PROGRAMS
 
     @cached_property
     def space(self) -> SearchSpace:
-        return SearchSpace(parameters=self.parameters, base=self.base, task=self.task)
+        return SearchSpace(parameters=self.parameters, base=self.shared_values, task=self.task)
+
+    @property
+    def user_code(self) -> str | None:
+        """The training function, script or program of the user; None for the built-in networks."""
+        if self.program is None:
+            return self.train
+        return code_of_command(self.program, self.command or DEFAULT_COMMAND) or self.program
+
+    @property
+    def shared_values(self) -> dict[str, Any]:
+        """The base, with the values that other keys set for a program."""
+        if self.program is None:
+            return self.base
+        fixed: dict[str, Any] = {"program": self.program, "result_metric": self.metric.name}
+        if self.command is not None:
+            fixed["command"] = list(self.command)
+        if self.epochs is not None:
+            fixed["epochs"] = self.epochs
+        if "seed" in {*self.base, *self.parameters}:
+            fixed["passes_seed"] = True
+        return {**self.base, **fixed}
+
+    @property
+    def expected_epochs(self) -> int:
+        """The largest number of results of a trial; 0 if it is unknown."""
+        path = argument_path("epochs") if self.program is not None and self.epochs is None else "epochs"
+        try:
+            largest = self.space.max_value(path)
+        except (AttributeError, LookupError):
+            return 0
+        return int(largest) if isinstance(largest, int | float) else 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -215,8 +318,8 @@ class SweepSpec(FileOfConfigurations):
     def _without_effect(self) -> list[str]:
         """Return warnings about keys without effect."""
         found = []
-        idle = self.early_terminate.never_acts(epochs=int(self.space.max_value("epochs")), run_cap=self.run_cap)
-        if idle is not None:
+        epochs = self.expected_epochs
+        if epochs and (idle := self.early_terminate.never_acts(epochs=epochs, run_cap=self.run_cap)) is not None:
             found.append(f"early_terminate.{idle}")
         if self.start_with and self.method == "grid":
             found.append("start_with: has no effect in a grid, which runs all combinations in order")
@@ -235,12 +338,26 @@ class SweepSpec(FileOfConfigurations):
             f"parameters.{path}": parameter.model_dump(mode="json", exclude_unset=True)
             for path, parameter in self.parameters.items()
         }
-        base = {f"base.{path}": value for path, value in flatten(self.base).items()}
+        base = {f"base.{path}": value for path, value in flatten(self.shared_values).items()}
         metric = {"metric.name": self.metric.name, "metric.goal": self.metric.goal}
-        task = {} if self.train is None else {"base.train": self.train}
+        name = self.train if self.program is None else PROGRAMS.name
+        task = {} if name is None else {"base.train": name}
         # Converted through JSON, so that the types equal those of a stored definition.
         definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **task, **metric}))
         return definition
+
+
+def _with_paths(parameter: Any) -> Any:
+    """Return a parameter of a program with the renamed arguments in its conditions."""
+    if isinstance(parameter, Mapping) and isinstance(parameter.get("when"), Mapping):
+        return {**parameter, "when": _renamed(parameter["when"])}
+    return parameter
+
+
+def _renamed(arguments: Any) -> Any:
+    if not isinstance(arguments, Mapping):
+        return arguments
+    return {argument_path(str(name)): value for name, value in arguments.items()}
 
 
 def _with_search(error: str) -> str:

@@ -64,7 +64,7 @@ class CompleteResults:
             test = TestResult(loss=loss, correct=_packed(correct), count=len(correct), confusion=run.confusion)
         epochs = tuple(self._reader.curve(run_id))
         config = recorded_config(run.tags, run.params)
-        if config is not None and len(epochs) != config.epochs:
+        if config is not None and config.epochs and len(epochs) != config.epochs:
             raise ValueError(f"{len(epochs)} of its {config.epochs} epochs can be read")
         return CompleteResult(
             run_id=run_id,

@@ -243,7 +243,8 @@ class Ledger:
         if message.epoch is not None and (fault := self._reporter.missing_metric(message.epoch)) is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return True
-        if message.epoch is not None and self._add_epoch(number, message.epoch):
+        is_last = message.outcome is Outcome.COMPLETE
+        if message.epoch is not None and self._add_epoch(number, message.epoch, is_last=is_last):
             return True
         if message.outcome is None:
             return False
@@ -267,7 +268,7 @@ class Ledger:
             reason = "also when it ran alone" if is_memory else f"after {PROCESS_RETRIES} retries"
             self.finish(number, Outcome.FAILED, **error | {"error": f"{error['error']} ({reason})"})
 
-    def _add_epoch(self, number: int, epoch: EpochResult) -> bool:
+    def _add_epoch(self, number: int, epoch: EpochResult, *, is_last: bool) -> bool:
         """Add an epoch; return whether the trial is pruned.
 
         An epoch that was added before changes nothing: a resumed trial reports the epochs after its checkpoint again.
@@ -283,7 +284,7 @@ class Ledger:
             self._reporter.report_epoch(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
         self._note_target(number, epoch)
-        if self._is_pruned(record, epoch):
+        if not is_last and self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
             return True
         return False
@@ -299,7 +300,8 @@ class Ledger:
 
     def _is_pruned(self, record: TrialRecord, epoch: EpochResult) -> bool:
         """Ask the pruner after an epoch. Halving pruners decide once at each rung, also if asked again."""
-        return self._prunes and epoch.epoch < record.config.epochs and self._live[record.number].should_prune()
+        may_follow = epoch.epoch < record.config.epochs or not record.config.epochs
+        return self._prunes and may_follow and self._live[record.number].should_prune()
 
     def finish(
         self,

@@ -16,6 +16,10 @@ class Hyperband(Halving):
 
     type: Literal["hyperband"] = "hyperband"
 
+    @property
+    def needs_epochs(self) -> bool:
+        return True
+
     def pruner(self, *, epochs: int) -> optuna.pruners.BasePruner:
         import optuna
 

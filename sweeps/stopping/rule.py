@@ -25,6 +25,11 @@ class StoppingRule(StrictModel, abc.ABC):
         """Whether a trial is ever stopped before its last epoch."""
         return True
 
+    @property
+    def needs_epochs(self) -> bool:
+        """Whether the rule depends on the number of epochs of a trial."""
+        return False
+
     @abc.abstractmethod
     def pruner(self, *, epochs: int) -> optuna.pruners.BasePruner:
         """Return Optuna's pruner; its resource is the epoch.

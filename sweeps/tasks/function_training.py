@@ -7,7 +7,6 @@ import json
 import math
 import os
 import pickle
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,16 +21,9 @@ from sweeps.core.results import EpochResult
 from sweeps.core.task import OnStep, Training
 from sweeps.tasks.function_signature import FunctionConfig
 from sweeps.tasks.function_trial import Saved, Trial, seed_generators
+from sweeps.tasks.metric_names import METRIC_NAME, SHARES, TAKEN_METRICS
 
 CHECKPOINT_FORMAT = 1
-_TAKEN = frozenset(
-    {"epoch", "seconds", "finished_at", "val_confusion", "epoch_seconds", "epochs", "train_seconds", "objective"}
-    | {"test_accuracy", "test_loss", "best_val_accuracy", "parameters_millions"}
-)
-"""Names of numbers that the record has of each run, which no function may yield."""
-_NAME = re.compile(r"[\w\-. :/]+")
-"""Of a metric, as MLflow takes it."""
-_SHARES = ("val_accuracy", "train_accuracy")
 
 
 class FunctionTraining(Training):
@@ -156,7 +148,7 @@ def _numbers(values: Any, *, epoch: int, name: str) -> dict[str, float]:
         raise ModelError(f"{name} yielded {values!r} in epoch {epoch}: yield a dictionary such as {{'val_loss': 0.5}}")
     numbers: dict[str, float] = {}
     for key, value in values.items():
-        if str(key) in _TAKEN or not _NAME.fullmatch(str(key)):
+        if str(key) in TAKEN_METRICS or not METRIC_NAME.fullmatch(str(key)):
             raise ModelError(f"{name} yields a number called {str(key)!r}: give it another name, of letters and digits")
         try:
             numbers[str(key)] = float(value)
@@ -164,7 +156,7 @@ def _numbers(values: Any, *, epoch: int, name: str) -> dict[str, float]:
             raise ModelError(f"{name} yielded {key}={value!r} in epoch {epoch}: that is no number") from None
         if not math.isfinite(numbers[str(key)]):
             raise DivergedError(epoch=epoch, loss=numbers[str(key)], what=str(key), advice="try other parameters")
-        if key in _SHARES and not 0 <= numbers[str(key)] <= 1:
+        if key in SHARES and not 0 <= numbers[str(key)] <= 1:
             raise ModelError(f"{name} yields {key}={value!r}: an accuracy is a share, from 0 to 1")
     return numbers
 

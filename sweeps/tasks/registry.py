@@ -11,12 +11,16 @@ from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.tasks.function import FunctionTask
 from sweeps.tasks.function_signature import FunctionConfig
 from sweeps.tasks.image_classification import ImageClassification
+from sweeps.tasks.program.task import ProgramTask
 
 IMAGES: AnyTask = ImageClassification()
 """The task of a file that names none."""
 
 
-TASKS: dict[str, AnyTask] = {IMAGES.name: IMAGES}
+PROGRAMS: AnyTask = ProgramTask()
+"""The task of a file with a `program`."""
+
+TASKS: dict[str, AnyTask] = {task.name: task for task in (IMAGES, PROGRAMS)}
 """By name; besides, every function of the user's own is a task. A configuration names its task in the field `train`,
 but those of `IMAGES` have no such field."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_core.common.errors import DivergedError, SourceChangedError
-from sweeps.core.errors import StorageUnreachableError, SupersededError, is_disk_full
+from sweeps.core.errors import ProgramError, ProgramLostError, StorageUnreachableError, SupersededError, is_disk_full
 from sweeps.core.trial import ErrorClass, Outcome
 from sweeps.system.compat import ProcessExit
 
@@ -42,7 +42,7 @@ def fault_of(error: BaseException) -> Fault:
         return Fault(outcome=Outcome.DIVERGED, error=str(error), error_class=type(error).__name__)
     if is_disk_full(error):
         return Fault(outcome=Outcome.INTERRUPTED, error=f"the disk is full ({words})", error_class=ErrorClass.DISK_FULL)
-    if isinstance(error, SupersededError):
+    if isinstance(error, (SupersededError, ProgramLostError)):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.PROCESS_DIED)
     if isinstance(error, StorageUnreachableError):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.STORAGE_UNREACHABLE)
@@ -51,6 +51,9 @@ def fault_of(error: BaseException) -> Fault:
     if _is_out_of_memory(error):
         return Fault(outcome=Outcome.INTERRUPTED, error=words, error_class=ErrorClass.OUT_OF_MEMORY)
     error_class = type(error).__name__
+    if isinstance(error, ProgramError):
+        output = error.output or str(error)
+        return Fault(outcome=Outcome.FAILED, error=str(error), error_class=error_class, traceback=output)
     if isinstance(error, (SystemExit, ProcessExit)):
         call = "sys.exit" if isinstance(error, SystemExit) else "os._exit"
         words = f"the training called {call}({error.args[0] if error.args else ''})"
@@ -68,5 +71,9 @@ def own_lines(error: BaseException, words: str) -> str:
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
+    if isinstance(error, ProgramError) and "MemoryError" in str(error):
+        return True
     # torch raises a class of its own for a GPU and a plain RuntimeError for a CPU.
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _TORCH_OUT_OF_MEMORY)
+    return isinstance(error, (RuntimeError, ProgramError)) and any(
+        words in str(error) for words in _TORCH_OUT_OF_MEMORY
+    )

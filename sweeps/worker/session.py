@@ -11,14 +11,15 @@ import io
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from cifar_core.common.errors import CheckpointError, SourceChangedError
+from cifar_core.common.errors import CheckpointError, ModelError, SourceChangedError
 from cifar_core.common.files import existing_versions, move_stray_aside
 from cifar_core.common.source import changed_files
+from sweeps.core.errors import ProgramError
 from sweeps.core.job import Job
 from sweeps.core.results import EpochResult
 from sweeps.core.task import Parts, Training
@@ -75,11 +76,17 @@ class TrialSession:
                 message = self._with_warning(self._step(log), log)
             self._files.keep_log()
             if message.outcome is not None:
+                self.close()
                 self._files.close()
             return message
         except OSError as error:
             # The log itself cannot be written.
             return self._fault(fault_of(error))
+
+    def close(self) -> None:
+        """End what the training has running, such as a program, if no further step follows."""
+        if isinstance(self._epochs, Generator):
+            self._epochs.close()
 
     def _step(self, log: TextIO) -> TrialMessage:
         try:
@@ -91,7 +98,7 @@ class TrialSession:
             raise
         except BaseException as error:  # sys.exit too: a model must not end a worker, or the sweep itself
             fault = fault_of(error)
-            if fault.outcome is Outcome.FAILED:
+            if fault.outcome is Outcome.FAILED and not isinstance(error, ProgramError):
                 traceback.print_exc(file=log)
             print(f"{fault.outcome}: {fault.error}", file=log)
             return self._fault(fault)
@@ -114,6 +121,7 @@ class TrialSession:
         training = self._load_or_start(log)
         self._require_source(training.source)
         training.use_folders(self._files.folder, self._files.artifacts)
+        training.use_log(self._files.log)
         self._training = training
         known = list(training.history)
         if self._curves is not None:
@@ -125,7 +133,7 @@ class TrialSession:
     def _on_step(self, loss: Any) -> None:
         if self._is_late():
             raise TrainingStopped
-        if self._curves is not None:
+        if self._curves is not None and loss is not None:
             self._curves.on_step(loss)
 
     def _require_source(self, found: Mapping[str, str] | None) -> None:
@@ -166,14 +174,23 @@ class TrialSession:
         assert self._training is not None
         result = next(self._known, None)
         if result is None:
-            result = next(self._epochs)
+            result = next(self._epochs, None)
+            if result is None and not self._training.has_ended:
+                raise ModelError(f"the training ended before epoch {self._config.epochs}")
             self._training.save(self._checkpoint)
-            self._storage_warning = self._files.keep_checkpoint(last=result.epoch == self._config.epochs)
-            print(_epoch_line(result, of=self._config.epochs), file=log)
-            if self._curves is not None:
-                self._curves.epoch_ended(result)
-        done = result.epoch == self._config.epochs
-        return self._message(epoch=result, outcome=Outcome.COMPLETE if done else None)
+            self._storage_warning = self._files.keep_checkpoint(last=self._is_last(result))
+            if result is not None:
+                print(_epoch_line(result, of=self._config.epochs), file=log)
+                if self._curves is not None:
+                    self._curves.epoch_ended(result)
+        return self._message(epoch=result, outcome=Outcome.COMPLETE if self._is_last(result) else None)
+
+    def _is_last(self, result: EpochResult | None) -> bool:
+        """Return whether no result follows; None stands for the end of a training that ends by itself."""
+        assert self._training is not None
+        if result is None or self._training.has_ended is None:
+            return result is None or result.epoch == self._config.epochs
+        return self._training.has_ended and result.epoch == len(self._training.history)
 
     def _fault(self, fault: Fault) -> TrialMessage:
         return replace(self._message(outcome=fault.outcome), **asdict(fault))
@@ -206,4 +223,5 @@ class TrialSession:
 
 def _epoch_line(result: EpochResult, *, of: int) -> str:
     measured = ", ".join(f"{name} {value:.6g}" for name, value in result.metrics.items())
-    return f"{time.strftime('%H:%M:%S')} epoch {result.epoch}/{of}: {measured}, {result.seconds:.1f} s"
+    number = f"{result.epoch}/{of}" if of else str(result.epoch)
+    return f"{time.strftime('%H:%M:%S')} epoch {number}: {measured}, {result.seconds:.1f} s"

@@ -123,3 +123,6 @@ class RefusedTrial:
             error_class=ErrorClass.UNFIT_NODE,
             warning=self._words,
         )
+
+    def close(self) -> None:
+        """Nothing runs."""

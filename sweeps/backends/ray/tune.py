@@ -59,11 +59,15 @@ class TrialTrainable(tune.Trainable):
         if self._refusal is not None:
             return True
         # First: what the session holds is not free before it is gone.
+        self._session.close()
         del self._session
         job = Job(**new_config)
         task_named(job.task).free_memory()
         self._session = TrialSession(job, self._parts)
         return True
+
+    def cleanup(self) -> None:
+        self._session.close()
 
 
 class _Unpickled:

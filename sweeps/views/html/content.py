@@ -218,7 +218,7 @@ class Content:
         result = f"{record.name}: {'no result' if value is None else self.format_value(value)}"
         if len(self.all_records) > MANY:
             return result
-        epochs = f"{len(record.epochs)} of {record.config.epochs} epochs"
+        epochs = f"{record.epochs_text} epochs"
         return f"{result}, {epochs}, {record.outcome}; {describe(record.config)}"
 
 

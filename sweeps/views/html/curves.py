@@ -107,9 +107,10 @@ def _figure(content: Content, records: Sequence[TrialRecord], what: str) -> str:
     name = {"type": "text", "align": "left", "dx": 8, "clip": False}
     complete = sum(record.outcome is Outcome.COMPLETE for record in records)
     trained, length = sum(len(r.epochs) for r in records), sum(r.config.epochs for r in records)
+    of = f" of {length}" if all(r.config.epochs for r in records) else ""
     return figure(
         f"{content.metric} after each epoch of the {what}",
-        f"{complete} of {plural(len(records), 'run')} complete; {trained} of {length} epochs trained.",
+        f"{complete} of {plural(len(records), 'run')} complete; {trained}{of} epochs trained.",
         layer(
             "curves", line, brush("x", "y"), zoom("x", "y"), x=x, y=y, color=colour, strokeDash=dash,
             detail={"field": "run"}, opacity=fade(0.4 if is_many else 1),
@@ -152,7 +153,7 @@ def _stopped_table(content: Content, stopped: Sequence[TrialRecord]) -> str:
         rows.append(
             (
                 safe(record.name),
-                f"{len(record.epochs)} of {record.config.epochs}",
+                record.epochs_text,
                 "" if value is None else safe(content.format_value(value)),
                 f"{rank} of {compared}" if value is not None else "no finite value",
                 safe(best),

@@ -34,7 +34,7 @@ def _block(content: Content, record: TrialRecord) -> str:
     parts = [
         f"<h3>{safe(record.name)}: {record.outcome}{kind}</h3>",
         f"<p>{safe(record.error or 'no reason is recorded')}</p>",
-        f'<p class="aside-text">{safe(describe(record.config))}; after {len(record.epochs)} of {record.config.epochs} '
+        f'<p class="aside-text">{safe(describe(record.config))}; after {record.epochs_text} '
         f"epochs; log: <code>{safe(log_path(record.log, content.state.runs))}</code></p>",
     ]
     if record.traceback:

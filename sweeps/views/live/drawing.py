@@ -23,6 +23,8 @@ SPARK_WIDTH = 10
 BAR_WIDTH = 6
 MIN_SETTINGS, MIN_RUNG_SETTINGS = 20, 12
 """Minimum width of the settings of a trial and of a rung."""
+_OPEN_WIDTH = 4
+"""Characters of a number of epochs without a known end."""
 _VALUE_WIDTH, _END_WIDTH = len("100.00 %"), len("10 min 00 s")
 MIN_ENDED = 3
 """Ended trials that are shown on a low screen even if there are many running ones."""
@@ -127,14 +129,20 @@ def _is_real(value: float | None) -> TypeIs[float]:
     return value is not None and math.isfinite(value)
 
 
+def _epochs(trial: LiveTrial) -> str:
+    if not trial.epochs:
+        return str(trial.epochs_done).rjust(_OPEN_WIDTH)
+    return f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1)
+
+
 def _columns(trials: Sequence[LiveTrial], state: LiveState, curves: _Curves, *, unicode: bool) -> dict[str, list[str]]:
     """Return heading → cells, one per trial. The last column may be truncated."""
-    longest = max(each.epochs for each in (*state.running, *state.ended))
+    longest = max(each.epochs or each.epochs_done for each in (*state.running, *state.ended))
     # Padded to their final widths, so that columns do not move.
     columns = {
         "rung" if state.is_ladder else "trial": [trial.name for trial in trials],
         SEED: ["" if trial.seed is None else str(trial.seed) for trial in trials],
-        EPOCHS: [f"{trial.epochs_done}/{trial.epochs}".rjust(2 * len(str(trial.epochs)) + 1) for trial in trials],
+        EPOCHS: [_epochs(trial) for trial in trials],
         PROGRESS: [_bar(trial.epoch_progress, unicode=unicode) for trial in trials],
         _short_metric(state.metric).rjust(_VALUE_WIDTH): [
             (metric_text(state.metric, trial.value) if _is_real(trial.value) else "").rjust(_VALUE_WIDTH)

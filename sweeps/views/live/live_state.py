@@ -42,6 +42,7 @@ class LiveTrial:
     """None if the seeds do not differ, or if the name includes the seed."""
     epochs_done: int
     epochs: int
+    """0 where only the training knows its last epoch."""
     epoch_progress: float | None = None
     """Estimated share of the present epoch, 0 to 1, from the duration of an earlier one; None without one."""
     curve: tuple[float | None, ...]

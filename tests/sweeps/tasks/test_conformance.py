@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from curve_task import CurveTask
 from cifar_core.common.errors import CheckpointError
 from cifar_core.config import TrainingConfig
 from sweeps.core.results import EpochResult
-from sweeps.core.task import AnyTask, TaskConfig
+from sweeps.core.task import AnyTask, TaskConfig, Training
 from sweeps.tasks.function import FunctionTask
 from sweeps.tasks.registry import IMAGES, TASKS, read_config, task_named, task_of
 
@@ -47,13 +48,19 @@ CASES = [
         other={"optimizer": {"lr": 0.02}},
     ),
     Case(name="formula:train", values={"rate": 0.05, "epochs": 3}, other={"rate": 0.2}),
+    Case(
+        name="program",
+        values={"program": "descent.py", "result_metric": "val_loss", "rate": 0.05, "epochs": 3, "arg": {"epochs": 3}},
+        other={"rate": 0.2},
+    ),
     Case(name="curve", values={"rate": 0.05, "epochs": 3}, other={"rate": 0.2}),
 ]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
-    shutil.copy(Path(__file__).parent / "formula.py", tmp_path)
+    for script in ("formula.py", "descent.py"):
+        shutil.copy(Path(__file__).parent / script, tmp_path)
     monkeypatch.setitem(TASKS, "curve", CurveTask())
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -67,6 +74,7 @@ def trained(
     """Return the results of a training from its start, and save it after the last of them."""
     part = case.task.load_parts([config])[case.task.part_name(config)]
     training = case.task.start(config, part, device="cpu")
+    use(training, Path(tempfile.mkdtemp(dir=Path.cwd())) if save is None else save.parent)
     results = []
     for result in training.epochs(on_step=lambda loss: None):
         results.append(result)
@@ -75,6 +83,13 @@ def trained(
         if len(results) == (epochs or config.epochs):
             break
     return results
+
+
+def use(training: Training, folder: Path) -> None:
+    """Give a training a folder and a log, as the runner does."""
+    folder.mkdir(exist_ok=True)
+    training.use_folders(folder / "files", folder / "artifacts")
+    training.use_log(folder / "trial.log")
 
 
 def numbers(results: list[EpochResult]) -> list[dict[str, float]]:
@@ -125,6 +140,7 @@ def test_a_training_resumed_from_its_checkpoint_gives_what_an_uninterrupted_one_
 
     training = case.task.load(path, config, case.task.load_parts([config])[case.task.part_name(config)], device="cpu")
 
+    use(training, path.parent)
     assert [result.epoch for result in training.history] == [1, 2]
     assert numbers(list(training.history)) == numbers(whole[:2])
     rest = [next(training.epochs(on_step=lambda loss: None))]

@@ -1,0 +1,104 @@
+"""A program as a task: `program: train.py` in a sweep's file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from cifar_core.common.errors import CheckpointError, ModelError
+from cifar_core.common.source import Source, Sources
+from cifar_core.common.user_modules import PROGRAM as PROGRAM_CODE
+from cifar_core.common.user_modules import find_script, is_script
+from sweeps.core.results import EpochResult
+from sweeps.core.task import Task
+from sweeps.tasks.program.config import PROGRAM, ProgramConfig
+from sweeps.tasks.program.training import ProgramTraining, read_checkpoint
+from sweeps.tasks.values import short_value
+
+_DESCRIBED = 3
+"""Arguments in a description."""
+
+
+class _AllPaths(tuple[str, ...]):
+    def __contains__(self, path: object) -> bool:
+        return True
+
+
+class ProgramTask(Task[ProgramConfig]):
+    """A program, whose arguments are the parameters of the search."""
+
+    name = PROGRAM
+    code_kind = PROGRAM_CODE
+    logs_artifacts = True
+    config_type = ProgramConfig
+
+    @property
+    def untyped_fields(self) -> Sequence[str]:
+        return _AllPaths()
+
+    def code_of(self, config: ProgramConfig) -> str | None:
+        return code_of_command(config.program, config.command)
+
+    def named_files(self, config: ProgramConfig) -> Sequence[str]:
+        texts = [config.program, *config.command, *(v for v in config.arguments().values() if isinstance(v, str))]
+        return [text for text in texts if (os.sep in text or Path(text).suffix) and not is_script(text)]
+
+    def label(self, config: ProgramConfig) -> str:
+        return self.code_of(config) or config.program
+
+    def describe(self, config: ProgramConfig) -> str:
+        values = list(config.arguments().items())[:_DESCRIBED]
+        return ", ".join(f"{name} {short_value(value)}" for name, value in values) or config.program
+
+    def enter(self, *, cpus: int, device: str, gpu_share: float) -> None:
+        os.environ["OMP_NUM_THREADS"] = str(cpus)
+
+    def start(self, config: ProgramConfig, part: Any, *, device: str) -> ProgramTraining:
+        return ProgramTraining(config, program=_located(config), source=self._source(config), device=device)
+
+    def load(self, path: Path, config: ProgramConfig, part: Any, *, device: str) -> ProgramTraining:
+        stored = read_checkpoint(path)
+        if stored["config"] != config.model_dump(mode="json"):
+            raise CheckpointError(f"{path} is of another configuration. Delete it, or use another name for the sweep")
+        return ProgramTraining(
+            config,
+            program=_located(config),
+            source=self._source(config),
+            device=device,
+            history=[EpochResult.from_dict(each) for each in stored["history"]],
+            labels=stored["labels"],
+            has_ended=stored["has_ended"],
+        )
+
+    def _source(self, config: ProgramConfig) -> Source | None:
+        return Sources(kind=self.code_kind).of(self.code_of(config), files=self.named_files(config))
+
+    def is_complete(self, checkpoint: Path) -> bool:
+        return bool(read_checkpoint(checkpoint)["has_ended"])
+
+
+def code_of_command(program: str, command: Sequence[str]) -> str | None:
+    """Return the user code that a command runs: a script, or `module:__main__` for `-m module`; None for none."""
+    words = [program if word == "${program}" else word for word in command]
+    if scripts := [word for word in words if is_script(word)]:
+        return scripts[0]
+    modules = [f"{module}:__main__" for option, module in pairwise(words) if option == "-m"]
+    return modules[0] if modules else None
+
+
+def _located(config: ProgramConfig) -> str:
+    """Return the path of a program on this machine.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    program = config.program
+    if not any("${program}" in word for word in config.command):
+        return program
+    path = find_script(program)
+    if path is None:
+        raise ModelError(f"program {program!r}: there is no such file in {Path.cwd()}")
+    return program if Path(program) == path else str(path)
