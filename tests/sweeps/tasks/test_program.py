@@ -140,7 +140,7 @@ class TestReports:
         found = [reports.add({"at": float(index), **text}) for index, text in enumerate(texts)]
         return [each for each in found if each is not None]
 
-    def test_a_report_with_the_metric_is_a_result_with_the_numbers_since_the_last(self) -> None:
+    def test_a_result_has_the_numbers_reported_since_the_last_one(self) -> None:
         first, second = self.results(
             {"start": 1}, {"train_loss": 3}, {"train_loss": 2}, {"val_loss": 1, "epoch": 0}, {"val_loss": 0.5}
         )
@@ -167,7 +167,7 @@ class TestReports:
 
         assert [(each.epoch, each.metrics["val_loss"]) for each in found] == expected
 
-    def test_names_of_the_record_are_prefixed_and_what_is_no_number_is_noted(self) -> None:
+    def test_names_of_the_record_get_a_prefix_and_texts_a_note(self) -> None:
         reports = Reports(program="train.py", metric="val_loss")
 
         (found,) = self.results(
@@ -177,7 +177,7 @@ class TestReports:
         assert dict(found.metrics) == {"val_loss": 1, "reported.epochs": 9, "acc_1": 2}
         assert len(reports.notes) == 2
 
-    def test_a_metric_that_is_not_finite_or_a_line_that_is_no_json_is_an_error(self) -> None:
+    def test_an_unusable_number_or_line_is_an_error(self) -> None:
         reports = Reports(program="train.py", metric="val_loss")
 
         with pytest.raises(DivergedError, match="val_loss was nan in epoch 1"):
@@ -352,7 +352,7 @@ def test_identity_follows_the_script_and_what_it_imports_from_its_folder(project
     assert before["part.py"] != after["part.py"]
 
 
-def test_arguments_keep_their_names_in_the_command_and_get_columns_of_their_own(project: Path) -> None:
+def test_arguments_named_like_columns_get_columns_of_their_own(project: Path) -> None:
     loaded = load_spec(write_yaml(project, spec(parameters={
         "epochs": {"values": [3, 5]}, "metric": {"value": "l2"}, "copy": {"value": 1}, "seed": {"value": 4},
         "rate": {"value": 1e-3}, "optimizer.lr": {"value": 2, "when": {"epochs": [3]}},
