@@ -377,8 +377,6 @@ def test_arguments_named_like_columns_get_columns_of_their_own(project: Path) ->
         ({"command": "python ${program}"}, "write command: [python, '${program}']"),
         ({"command": ["${interpreter}", "${programm}"]}, "did you mean 'program'"),
         ({"train": "formula:train"}, "cannot be combined with train"),
-        ({"metric": None}, "metric: missing for train.py"),
-        ({"metric": {"name": "rmse"}}, "metric.goal: missing for rmse"),
         ({"early_terminate": {"type": "hyperband"}, "parameters": {"rate": {"value": 1}}}, "write epochs: 10"),
         ({"program": None, "command": ["x"]}, "command: needs program"),
     ],
