@@ -2,9 +2,9 @@
 
     python benchmarks/effects_power.py --sweeps 200
 
-For each number of trials it prints the rate of sure verdicts on parameters without an effect, the coverage of the 95 %
-intervals, and the share of effects found. Every sweep is pruned as by ASHA; `adaptive` ones draw later trials near the
-best ones, as a sampler does.
+For each number of trials it prints the rate of conclusive verdicts on parameters without an effect, the coverage of the
+95 % intervals, and the share of effects found. Every sweep is pruned as by ASHA; `adaptive` ones draw later trials near
+the best ones, as a sampler does.
 """
 
 from __future__ import annotations
@@ -170,12 +170,12 @@ class Score:
 
     sweeps: int = 0
     wrong_sweeps: int = 0
-    """Sweeps with a sure verdict on a parameter without an effect."""
+    """Sweeps with a conclusive verdict on a parameter without an effect."""
     idle: int = 0
     """Parameters without an effect whose importance was estimated."""
     wrong: int = 0
     found: int = 0
-    """Sure verdicts on parameters with an effect."""
+    """Conclusive verdicts on parameters with an effect."""
     held: int = 0
     intervals: int = 0
     held_real: int = 0

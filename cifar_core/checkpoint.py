@@ -17,7 +17,7 @@ from torch import nn
 
 from cifar_core.common.checksum_file import verified_payload, write_with_checksum
 from cifar_core.common.errors import CheckpointError
-from cifar_core.common.files import read_file
+from cifar_core.common.files import previous_file, read_file
 from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
@@ -72,7 +72,7 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
     except (KeyError, ValueError, TypeError) as error:
         raise _unreadable(path, error) from error
     if config is not None and not config.is_same_run(saved):
-        raise CheckpointError(f"{path} belongs to another configuration: delete it to train from the start")
+        raise CheckpointError(f"{path} belongs to another configuration. Delete it to train from the start.")
     requested = config or saved
     # The initial weights of a built-in network no longer matter once its training is finished; their file may be gone.
     is_finished = len(history) == saved.epochs and not is_import_path(saved.model.name)
@@ -137,14 +137,19 @@ def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:
         raise _unreadable(path, error) from error
     if version != FORMAT:
         raise CheckpointError(
-            f"{path} has format {version}, this version reads {FORMAT}: delete it to train from the start"
+            f"{path} has format {version}, this version reads {FORMAT}. Delete it to train from the start."
         )
     return content, saved
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} is not a readable checkpoint ({error}): delete it to train from the start")
+    return CheckpointError(f"{path} is not a readable checkpoint ({error}). {_remedy(path)}")
 
 
 def _mismatch(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} does not fit its network ({error}): delete it to train from the start")
+    return CheckpointError(f"{path} does not fit its network ({error}). {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    before = previous_file(path)
+    return f"Load {before}, the previous checkpoint." if before.exists() else "Delete it to train from the start."

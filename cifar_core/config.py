@@ -78,14 +78,13 @@ class ModelConfig(StrictModel):
     activation: Literal["none", "relu", "gelu", "tanh"] | None = None
     """simple: activation after each hidden linear layer of the head. lean: activation after every convolution."""
     inner_activation: Literal["none", "relu", "gelu", "tanh"] | None = None
-    """Activation between the convolutions of a stage and after the hidden layers of the head, where the notebook has
-    none."""
+    """Activation between the convolutions of a stage and after the hidden layers of the head; none by default."""
     stem: Literal["none", "learned", "whitened"] | None = None
     """First 2×2 convolution: none, a trained one, or a fixed one that whitens the images."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Dropout probability in the head."""
     regularize_logits: bool | None = None
-    """Apply activation and dropout to the logits too, as the *regularized* network of the notebook does."""
+    """Apply activation and dropout to the logits too. The rung *regularized* of `experiments/ladder.yaml` does."""
     residual: bool | None = None
     """Whether each block adds its shortcut."""
     last_layer: Literal["swap", "append"] | None = None

@@ -16,7 +16,8 @@ DEFAULT_WIDTH = 64
 class DeepNet(ConvNet):
     """`[C(64,3) BN C(64,3) BN ReLU M] [128] [256] [512] flatten L(256) L(64) L(10)`: rung *deep*.
 
-    As in the notebook, there is no activation between the two convolutions of a stage, and none in the head.
+    As in the notebook of `experiments/ladder.yaml`, there is no activation between the two convolutions of a stage, and
+    none in the head.
 
     Args:
         num_classes: units of the last linear layer.

@@ -16,7 +16,7 @@ NORMALIZATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, floa
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-"""Mean and standard deviation of red, green and blue, as in the notebook.
+"""Mean and standard deviation of red, green and blue, as in the notebook of `experiments/ladder.yaml`.
 
 The deviation of `cifar10` is a widely used value, the mean of the deviations of single images; that of all pixels is
 .2470 .2435 .2616.

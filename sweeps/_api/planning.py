@@ -112,7 +112,7 @@ class SweepPlan(Plan):
         fixed = {path: value for path, value in flatten(about.shared_values).items() if path not in about.parameters}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
         console.print(space_table(about.space))
-        first = Table("first", *short_names(list(about.parameters)), box=None, header_style="bold", pad_edge=False)
+        first = Table("trial", *short_names(list(about.parameters)), box=None, header_style="bold", pad_edge=False)
         for number, config in enumerate(self.first):
             drawn = config.dotted()
             first.add_row(str(number), *(short_value(drawn.get(path)) for path in about.parameters))
@@ -137,10 +137,11 @@ class SweepPlan(Plan):
         if about.replicates is not None:
             again, seeds = min(about.replicates.top, self.trials), about.replicates.seeds
             seconds = self._confirming_seconds
-            each = "" if seconds is None else f", about {duration(seconds)} more"
+            more = "" if seconds is None else f": about {duration(seconds)} more"
             print_sentence(
                 console,
-                f"then the best {again} again, complete, with {plural(seeds, 'new seed')} each{each} (replicates)",
+                f"then trains the best {plural(again, 'configuration')} to full length under "
+                f"{plural(seeds, 'new seed')} each (replicates){more}",
             )
         if about.limits.timeout is not None:
             print_sentence(console, f"stops after at most {duration(about.limits.timeout)} (limits.timeout)")
@@ -154,7 +155,7 @@ class LadderPlan(Plan):
 
     part: LadderPart
     seconds_of: Mapping[str, float] | None
-    """Rung to estimated seconds of a run on one slot, including the measurement on the test images."""
+    """Rung to estimated seconds of a run on one slot, including the evaluation on the test images."""
 
     @property
     def configs(self) -> dict[str, TaskConfig]:
@@ -173,7 +174,7 @@ class LadderPlan(Plan):
 
     @property
     def _tests(self) -> str:
-        return " and the test images" if self.part.ladder.measured_on is MeasuredOn.TEST else ""
+        return " and the evaluation on the test images" if self.part.ladder.measured_on is MeasuredOn.TEST else ""
 
     @property
     def _seeds(self) -> int:
@@ -207,7 +208,7 @@ class LadderPlan(Plan):
         ladder, budget, part = self.part.ladder, self.part.budget, self.part
         configs, seeds, runs = self.configs, self._seeds, self._runs
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for column in ("rung", "from", "what it changes", "epochs"):
+        for column in ("rung", "from", "changes", "epochs"):
             table.add_column(column, overflow="fold", no_wrap=column in ("rung", "from"))
         for rung in part.rungs:
             changes = [str(change) for change in rung.changes if change.path != "epochs"]
@@ -221,17 +222,17 @@ class LadderPlan(Plan):
         of_each = f" under {plural(seeds, 'seed')} each" if seeds > 1 else ""
         rungs = plural(len(configs), "rung") + of_each
         if repeated := len(self._every) - len(runs):
-            rungs += f", {repeated} of {len(self._every)} runs equal to a run of another rung"
+            rungs += f", {plural(len(self._every), 'run')}, {repeated} of them equal to another and trained once"
         seconds, of_rungs = self.seconds, self.seconds_of
         if seconds is not None and of_rungs is not None:
             print_sentence(
                 console,
-                f"{rungs}, {epochs} epochs, about {duration(seconds)} on {self.slots.describe()}, estimated from timed "
-                f"train steps, including the start{self._tests}",
+                f"{rungs}, {epochs} epochs, about {duration(seconds)} on {self.slots.describe()} (estimated from timed "
+                f"train steps; includes start-up{self._tests})",
             )
-            each = " a run" if seeds > 1 else ""
+            each = " per run" if seeds > 1 else ""
             for name, longest in sorted(of_rungs.items(), key=lambda item: -item[1])[:3]:
-                print_sentence(console, f"  {name} takes about {duration(longest)}{each} of that on one slot")
+                print_sentence(console, f"  {name}: about {duration(longest)}{each} on one slot")
         else:
             print_sentence(console, f"{rungs}, {epochs} epochs on {self.slots.describe()}")
         if any(budget.reduced(rung.config) for rung in part.rungs):

@@ -138,6 +138,7 @@ class SweepResult(Printed):
         """A sentence about the end of the run."""
         from sweeps.core.formatting import plural
         from sweeps.core.trial import Outcome
+        from sweeps.driver.stopping import REASON_TEXTS
 
         summary, part = self.summary, self.summary.confirmed or self.summary
         what = "replicate" if summary.confirmed else "trial"
@@ -147,7 +148,9 @@ class SweepResult(Printed):
             return f"{self.name}: {plural(len(summary.records), 'trial')} done" + (
                 f", {failed} failed" if failed else ""
             )
-        how = "interrupted" if self.is_interrupted else f"stopped ({part.stopped_by})"
+        how = (
+            "interrupted" if self.is_interrupted else f"stopped ({REASON_TEXTS.get(part.stopped_by, part.stopped_by)})"
+        )
         of = f"{done} of {plural(len(part.records), f'started {what}')}"
         return f"{self.name}: {how} after {of}. Run it again to resume."
 

@@ -121,7 +121,10 @@ class LadderResult(Printed):
         ):
             print_sentence(console, f"recorded, but not in the file any more: {', '.join(gone)}")
         for rung, others in recorded_under_other_names(self.rungs, self.file_recipes).items():
-            print_sentence(console, f"{rung}: its runs are recorded and shown as {' and '.join(others)}")
+            print_sentence(
+                console,
+                f"{rung} has the same configuration as {' and '.join(others)}. Its runs are recorded and shown there.",
+            )
         for line in self.accesses:
             print_sentence(console, line)
 
@@ -319,8 +322,8 @@ class TestSetResult(Printed):
         if confusion is not None:
             config = self.found[0].records[0].config
             print_confusion(confusion, console, class_names=task_of(config).class_names(config))
-        count = f"{plural(self.measured, 'run')} measured"
-        print_sentence(console, count if self.measured else "nothing was measured: all results were recorded before")
+        count = f"{plural(self.measured, 'run')} evaluated on the test images"
+        print_sentence(console, count if self.measured else "nothing to evaluate: all results are already recorded")
         for line in self.accesses:
             print_sentence(console, line)
 

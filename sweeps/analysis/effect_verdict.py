@@ -24,7 +24,7 @@ SURE = 0.99
 """Posterior probability of a verdict. It exceeds that of an interval because a sweep has many values to compare."""
 _Z_SURE, _Z_POWER = 2.326348, 0.841621
 """Quantiles of the normal distribution: of `SURE`, and of 80 % power."""
-_SURE = f"({100 * SURE:.0f} % sure)"
+_SURE = f"(conclusive, {100 * SURE:.0f} %)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +127,9 @@ def describe_method(stages: Sequence[Stage], *, unit: str) -> str:
         where += f" Values after epoch {listed(later)} are modelled given the earlier ones." if later else ""
     return (
         f"{where} The model is a Bayesian analysis of variance (Gelman 2005) with additive effects and one variance "
-        "per parameter. Intervals cover 95 % of the posterior. A sure verdict has a posterior probability of 99 %. The "
-        f"number of missing trials gives 80 % power for a difference of {_amount(RELEVANT_DIFFERENCE[unit], unit)}, or "
-        "the observed difference if it is larger."
+        "per parameter. Intervals cover 95 % of the posterior. A conclusive verdict has a posterior probability of "
+        "99 %. The number of missing trials gives 80 % power for a difference of "
+        f"{_amount(RELEVANT_DIFFERENCE[unit], unit)}, or the observed difference if it is larger."
     )
 
 

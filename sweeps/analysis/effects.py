@@ -54,7 +54,7 @@ class ParameterEffect:
     levels: tuple[Level, ...]
     """In the order of the file; untried ones have 0 trials."""
     verdict: str
-    """One short sentence: `resnet is best (99 % sure)`."""
+    """One short sentence: `resnet is best (conclusive, 99 %)`."""
     is_sure: bool
     """Whether the verdict is conclusive: values are better or worse, or there is no relevant effect."""
     more_trials: int | None

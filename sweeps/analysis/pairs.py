@@ -147,22 +147,25 @@ def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairCom
     if not rung.measured:
         return without_result(DID_NOT_LEARN if rung.shown else f"no result: {rung.status}")
     if rung.parent is None:
-        return without_result("nothing is left out" if rung.name == FULL_RUNG else "first rung of the ladder")
+        return without_result(f"{'full recipe' if rung.name == FULL_RUNG else 'first rung'} (reference)")
     parent = rung.find_parent(recorded)
     if parent is None:
         if any(each.name == rung.parent for each in recorded):
             return without_result("not compared: different budgets")
         return without_result(f"not compared: {rung.parent} is not recorded")
     if parent.measured_on is not rung.measured_on:
-        return without_result(f"not compared: {parent.name} was measured on {parent.measured_on} images")
+        return without_result(
+            f"not compared: {parent.name} was evaluated on {parent.measured_on} images, this rung on "
+            f"{rung.measured_on} images"
+        )
     if parent.split != rung.split:
-        return without_result(f"not compared: {parent.name} was measured on other validation images")
+        return without_result(f"not compared: {parent.name} was evaluated on other validation images")
     if not parent.measured and parent.shown:
         return without_result(f"not compared: {parent.name} did not learn")
     if not parent.measured:
         return without_result(f"not compared: {parent.name} has no result ({parent.status})")
     if len({of.measured[0].images for of in (rung, parent)} - {None}) > 1:
-        return without_result("not compared: measured on different images")
+        return without_result("not compared: evaluated on different images")
     ours, theirs = ({run.seed: run for run in of.measured} for of in (rung, parent))
     common = sorted(ours.keys() & theirs.keys())
     pairs = {seed: (ours[seed].accuracy or 0.0, theirs[seed].accuracy or 0.0) for seed in common}
@@ -179,7 +182,8 @@ def _compare_recipe_pairs(pairs: list[tuple[float, float]], *, seeds: int) -> Pa
     mean = math.fsum(differences) / len(differences)
     if max(differences) - min(differences) < _NO_SPREAD:
         return PairComparison(
-            verdict=lambda points, _: f"not tested: all seeds have the same difference ({points})", difference=mean
+            verdict=lambda points, _: f"no significance test: all seeds have the same difference ({points})",
+            difference=mean,
         )
 
     seeds_used = f" ({len(pairs)} common seeds of {seeds})" if seeds > len(pairs) else ""
@@ -235,9 +239,9 @@ def _differences_by_seed(differences: Mapping[int, float]) -> PairComparison:
     missing = plural(MIN_RECIPE_SEEDS - len(differences), "more common seed")
     if not differences:
         return PairComparison(verdict=lambda _points, _significant: f"not compared: {missing} needed")
-    each = ", ".join(f"seed {seed} {points(difference)}" for seed, difference in differences.items())
+    each = "; ".join(f"seed {seed} {points(difference)} points" for seed, difference in differences.items())
     return PairComparison(
-        verdict=lambda _points, _significant: f"not tested: {each} points; {missing} needed",
+        verdict=lambda _points, _significant: f"no significance test ({missing} needed); {each}",
         by_seed=tuple(differences.values()),
     )
 

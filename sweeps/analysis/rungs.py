@@ -247,7 +247,7 @@ def _state(run: RungRun, measured_on: MeasuredOn) -> str:
         return "did not learn"
     if run.status != Outcome.COMPLETE or run.accuracy is not None:
         return run.status
-    return "complete but not tested" if measured_on is MeasuredOn.TEST else "complete without a validation accuracy"
+    return "complete but not evaluated" if measured_on is MeasuredOn.TEST else "complete without a validation accuracy"
 
 
 def _one_per_seed(rows: Sequence[Row]) -> list[Row]:

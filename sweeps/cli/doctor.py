@@ -18,8 +18,8 @@ from sweeps.core.exit_codes import ExitCode
 def doctor(runs: Path, fix: bool, as_json: bool) -> None:
     """Check the runs folder, the record and the environment, and print what to do.
 
-    It prints one line per check: ok, note, problem (with the next step), or mended (repaired by --fix). A running sweep
-    is left alone. The exit code is 0 if no problem remains, else 1.
+    It prints one line per check. Each line starts with ok, note, problem (with the next step) or repaired (with --fix).
+    Running sweeps are skipped. The exit code is 0 if no problem remains, else 1.
 
     \b
     Example:

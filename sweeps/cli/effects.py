@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import A_SWEEP, FILE, runs_option
+from sweeps.cli.options import A_SEARCH, FILE, runs_option
 from sweeps.cli.param_types import SweepName
 from sweeps.core.errors import SweepError
 
 
 @click.command()
-@click.argument("sweep", type=SweepName(), help=A_SWEEP)
+@click.argument("sweep", type=SweepName(), help=A_SEARCH)
 @runs_option
 @click.option("--csv", "csv_file", type=FILE, help="Write one row per value to a CSV file instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")

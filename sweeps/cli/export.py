@@ -39,10 +39,12 @@ def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: 
     as a Classifier does:
 
     \b
+      import json, torch
+      from cifar_core import Classifier, TrainingConfig, build_model
       config = TrainingConfig(**json.load(open("quick.pt.json"))["config"])
       network = build_model(config.model)
       network.load_state_dict(torch.load("quick.pt", weights_only=True))
-      Classifier(network, config).predict("cat.jpg").label  # all of cifar_core
+      Classifier(network, config).predict("cat.jpg").label
 
     \b
     Example:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import A_SWEEP, runs_option
+from sweeps.cli.options import A_SEARCH, runs_option
 from sweeps.cli.param_types import SweepName
 
 
 @click.command()
-@click.argument("sweep", type=SweepName(), help=A_SWEEP)
+@click.argument("sweep", type=SweepName(), help=A_SEARCH)
 @click.option(
     "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of configurations, best first."
 )
@@ -36,7 +36,7 @@ def finalize(sweep: str, top: int, runs: Path) -> None:
             sweep,
             top=top,
             runs=runs,
-            on_measure=lambda record: click.echo(f"measuring {record.name} on the test images"),
+            on_measure=lambda record: click.echo(f"evaluating {record.name} on the test images"),
         )
     found.print_to(console())
     if found.measured:

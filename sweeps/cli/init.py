@@ -52,7 +52,7 @@ LEAST_SECONDS = 60
 @click.option("--ladder", is_flag=True, help="Write a ladder file instead.")
 @click.option("--from", "around", metavar="RUN", help="Search around the configuration of a recorded run.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-@click.option("--yes", is_flag=True, hidden=True, expose_value=False, help="It asks nothing; older versions did.")
+@click.option("--yes", is_flag=True, hidden=True, expose_value=False, help="No effect. Kept for earlier versions.")
 @runs_option
 def init(
     file: Path | None,
@@ -69,9 +69,9 @@ def init(
 ) -> None:
     """Write a commented sweep file, or ladder file, that runs unchanged.
 
-    The networks are timed on this machine, as in `sweeps plan`. Trials are as large (images, epochs, width) as possible
-    while at least 16 of them, and the replicates, end in the time. The file has as many trials as fit. The time is also
-    its limits.timeout.
+    The networks are timed on this machine, as in `sweeps plan`. It chooses the largest size (images, epochs, width) at
+    which at least 16 trials and the replicates fit in the time. run_cap is the number of trials that fit, and
+    limits.timeout is the time.
 
     \b
     Example:

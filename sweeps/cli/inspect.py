@@ -1,4 +1,4 @@
-"""`sweeps inspect`: looking at images, augmentations, networks and mistakes."""
+"""`sweeps inspect`: pictures of images, augmentations, networks and mistakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweeps.cli.inspect_network import activations, layer, summary
 from sweeps.cli.ordered_group import OrderedGroup
 
 
-@click.group(cls=OrderedGroup, unknown="nothing to inspect is called")
+@click.group(cls=OrderedGroup, unknown="no such subcommand")
 def inspect() -> None:
     """Draw images, augmentations, the layers of a network, and its mistakes.
 

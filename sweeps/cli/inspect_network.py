@@ -225,7 +225,7 @@ def activations(
 ) -> None:
     """Draw the feature maps of a network for an image, after each convolution, pooling and activation.
 
-    ./7 is a file with the name 7.
+    A number such as 7 means training image 7. For a file named 7, write ./7.
 
     \b
     Example:

@@ -38,7 +38,7 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
     is_flag=False,
     flag_value=EACH_RUN,
     metavar="[FOLDER]",
-    help="Without a value: one row per run instead of one per configuration. With a value: the runs folder.",
+    help="Show one row per run. With a value, FOLDER is the runs folder, as for other verbs.",
 )
 @click.option(
     "--where",
@@ -47,7 +47,7 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
     help='Keep only rows that satisfy an SQL condition, such as "model.width > 8".',
 )
 @click.option(
-    "--sql", type=SQL, metavar="SELECT", help="Answer a SELECT over the tables runs, configurations, confirmed, epochs."
+    "--sql", type=SQL, metavar="SELECT", help="Run a SELECT over the tables runs, configurations, confirmed, epochs."
 )
 @click.option(
     "--by", type=COLUMN, metavar="COLUMN", help="Group by a column: count, best, median, share of the variance."
@@ -55,10 +55,10 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 @click.option("--columns", type=COLUMN, metavar="COLUMN,…", help="Show only these columns, in this order.")
 @click.option("--sort", type=COLUMN, metavar="COLUMN", help="Sort by a column; -COLUMN sorts the largest first.")
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of rows.")
-@_format("csv", "Write the rows as CSV, to the screen without a file.")
-@_format("json", "Write the rows as JSON, to the screen without a file.")
-@_format("md", "Write the table as Markdown, to the screen without a file.")
-@_format("html", "Write the table as an HTML fragment without external files, to the screen without a file.")
+@_format("csv", "Write the rows as CSV to FILE, or to standard output if no FILE is given.")
+@_format("json", "Write the rows as JSON to FILE, or to standard output if no FILE is given.")
+@_format("md", "Write the table as Markdown to FILE, or to standard output if no FILE is given.")
+@_format("html", "Write the table as an HTML fragment to FILE, or to standard output if no FILE is given.")
 @click.option("--parquet", "parquet_to", type=AS_TYPED, metavar="FILE", help="Write the rows as Parquet.")
 def leaderboard(
     sweep: str | None,
@@ -187,7 +187,8 @@ def show(run: str, runs: Path) -> None:
 
     quick-003 (or quick/3) and ladder/deep name configurations: the mean of their runs, and the weights of a run that
     confirms them. quick-003-s1, ladder/deep-s1, the beginning of an MLflow run id and the beginning of a key name runs.
-    The name of a sweep stands for its best configuration. All verbs take these names.
+    Verbs that take RUN accept these names. Where RUN|SWEEP is accepted, the name of a sweep means its best
+    configuration, except here: it shows the sweep.
 
     \b
     Example:

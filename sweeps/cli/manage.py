@@ -17,6 +17,7 @@ from sweeps.cli.param_types import SweepName
 from sweeps.core.errors import NoSuchSweepError, SweepError
 
 STOP_SECONDS = 60
+RESUME = "To resume, run the command that started it again."
 
 
 @click.command("list")
@@ -51,7 +52,7 @@ def list_sweeps(runs: Path) -> None:
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="Interval of --watch.",
+    help="Seconds between two updates of --watch.",
 )
 def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
     """Show the state of a sweep, trial by trial, from any terminal, while it runs and after its end.
@@ -91,7 +92,8 @@ def stop(sweep: str, runs: Path) -> None:
         raise NoSuchSweepError.under(runs, sweep)
     driver = folder.driver()
     if driver is None:
-        click.echo(f"{sweep} is not running" + (f": {folder.last_heartbeat}" if folder.last_heartbeat else ""))
+        failed = f" Its driver {folder.last_heartbeat}. {RESUME}" if folder.last_heartbeat else ""
+        click.echo(f"{sweep} is not running.{failed}")
         return
     if driver["host"] != socket.gethostname():
         raise SweepError(f"{sweep} runs on {driver['host']}. Run `sweeps stop {sweep}` there.")
@@ -107,11 +109,9 @@ def stop(sweep: str, runs: Path) -> None:
             )
         time.sleep(0.2)
     if folder.died:
-        raise SweepError(
-            f"the driver of {sweep} was killed. All saved epochs are kept. Run the same command again to resume."
-        )
+        raise SweepError(f"the driver of {sweep} was killed. All finished epochs are saved. {RESUME}")
     click.echo(headline(read_state(runs, sweep)))
-    click.echo(f"Stopped {sweep}. Run the same command again to resume.")
+    click.echo(f"Stopped {sweep}. {RESUME}")
 
 
 @click.command()

@@ -16,6 +16,7 @@ from sweeps.core.commands import DEFAULT_RUNS
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 A_SWEEP = "Name of a sweep or a ladder."
+A_SEARCH = "Name of a sweep."
 A_RUN = "A recorded run or configuration, such as quick-003: see `sweeps show`."
 A_RUN_OR_SWEEP = "A recorded run or configuration (see `sweeps show`), or a sweep: its best configuration."
 
@@ -24,7 +25,7 @@ runs_option = click.option(
     type=FOLDER,
     default=DEFAULT_RUNS,
     show_default=True,
-    help="Runs folder: everything that sweeps leave behind.",
+    help="Runs folder: all output of sweeps.",
 )
 set_option = click.option(
     "--set",

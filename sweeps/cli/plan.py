@@ -51,7 +51,7 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
     if isinstance(planned, LadderPlan):
         verb, arguments = "ladder", planned.part.arguments
         if planned.part.ladder.measured_on is MeasuredOn.VALIDATION:
-            print_sentence(output, "For the final measurement on the test images run:")
+            print_sentence(output, "For the final evaluation on the test images run:")
             _print_command(output, command_line("ladder", file, overrides, planned.part.final_arguments))
     print_sentence(output, "Nothing was started. To start it, run:")
     _print_command(output, command_line(verb, file, overrides, arguments))

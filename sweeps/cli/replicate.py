@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.cli.options import A_SWEEP, report_option, run_options
+from sweeps.cli.options import A_SEARCH, report_option, run_options
 from sweeps.cli.param_types import SweepName
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sweep", type=SweepName(), help=A_SWEEP)
+@click.argument("sweep", type=SweepName(), help=A_SEARCH)
 @click.option(
     "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Number of configurations, best first."
 )

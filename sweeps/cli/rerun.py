@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     """Train a recorded run again from its record, and report whether the result is the same.
 
-    For a configuration, the run that represents it is trained. Every loss and accuracy of every epoch is compared: bit
-    for bit, within the tolerance, or different. The table lists what differs in the environment: versions, device,
-    threads, commit. Training runs in this process with the recorded number of threads and epochs. It also restores
-    weights that a search did not keep.
+    If a configuration is named, its representative run is trained. Every loss and accuracy of every epoch is compared:
+    bit for bit, within the tolerance, or different. The table lists what differs in the environment: versions, device,
+    threads, commit. Training runs in this process with the recorded number of threads and epochs. If the result is the
+    same bit for bit, the command also restores weights that were not kept or are damaged.
 
     \b
     Example:

@@ -37,8 +37,8 @@ class _TrainSize(click.ParamType[Any]):
 def retrain(run: str, epochs: int | None, train_size: Any, runs: Path, how: RunKeywords) -> None:
     """Train the configuration of a recorded run again with more epochs or images.
 
-    The new run belongs to the sweep `retrained` and records its origin. A schedule that is counted in epochs is
-    stretched.
+    The new run belongs to the sweep `retrained` and records its origin. Schedule fields that are counted in epochs
+    (schedule.step_size) are scaled with the number of epochs.
 
     \b
     Example:

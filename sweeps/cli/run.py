@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=YAML_FILE, help="Sweep file.")
 @set_option
-@click.option("--new", is_flag=True, help="Start a new study although a sweep of this name has another search space.")
+@click.option(
+    "--new", is_flag=True, help="Start a new study under this name. Trials of the earlier study stay in the record."
+)
 @run_options
 @report_option
 def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: bool, how: RunKeywords) -> None:
@@ -118,8 +120,8 @@ def after_the_run(what: str, later: str, *, runs: Path) -> Iterator[None]:
     except (RecordError, OSError) as error:
         if was_reported:
             return
-        click.echo(f"{what} cannot be shown or written now: {error}", err=True)
-        click.echo(f"Run `{later}` later to show it.", err=True)
+        click.echo(f"The results are saved, but {what} could not be shown: {error}", err=True)
+        click.echo(f"Run `{later}` to show it.", err=True)
 
 
 def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
@@ -139,30 +141,31 @@ def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
     click.echo(f"{what}: {counts}")
     if summary.stopped_by == "signal":
-        click.echo("Interrupted. All finished epochs were saved. Run the same command again to resume.")
+        click.echo("Interrupted. All finished epochs are saved. Run the same command again to resume.")
         return ExitCode.INTERRUPTED
     if summary.model is not None:
-        click.echo(f"the winner is a model in MLflow: {summary.model}")
+        click.echo(f"Logged the winner as an MLflow model: {summary.model}")
     failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
     if summary.stopped_by == "timeout":
-        ended = "" if summary.trained else " No epoch ended in time: raise limits.timeout, or use smaller epochs."
+        ended = "All finished epochs are saved."
+        if not summary.trained:
+            ended = "No epoch finished in that time. Raise limits.timeout, or lower base.data.train_size."
         click.echo(
-            f"Stopped after {duration(summary.seconds)} (limits.timeout).{ended} All finished epochs were saved. Run "
-            "the same command again to resume."
+            f"Stopped after {duration(summary.seconds)} (limits.timeout). {ended} Run the same command again to resume."
         )
     elif summary.trained:
         click.echo(f"trained {summary.trained} in {duration(summary.seconds)}")
     elif summary.begun:
         click.echo(f"{plural(summary.begun, 'trial')} started in {duration(summary.seconds)}, none finished an epoch")
     elif not summary.records and summary.stopped_by is None:
-        click.echo("nothing was trained: no combination of the parameters is valid", err=True)
+        click.echo("Nothing to train: no combination of the parameters is valid.", err=True)
     elif not failed and summary.stopped_by is None:
-        reused = f", {summary.reused} reused from earlier runs" if summary.reused else ""
-        click.echo(f"nothing was trained: all results were recorded before{reused}")
+        reused = f", {summary.reused} of them reused from earlier runs" if summary.reused else ""
+        click.echo(f"Nothing to train: all {plural(len(summary.records), 'trial')} are already recorded{reused}.")
     if summary.reached is not None:
         click.echo(
-            f"The search ended: {summary.reached} (metric.target). Change metric.target and run the same command to "
-            "search further."
+            f"The search ended: {summary.reached} (metric.target). To continue it, set a better metric.target or "
+            "remove it, then run the same command again."
         )
     if summary.gave_up_at is not None:
         click.echo(

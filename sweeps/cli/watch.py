@@ -46,7 +46,7 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
     print_status(state, console)
     if state.died:
         how = "does not answer any more" if state.last_heartbeat else "was killed"
-        click.echo(f"The driver of {sweep} {how}. Run the same command again to resume.")
+        click.echo(f"The driver of {sweep} {how}. To resume, run the command that started it again.")
 
 
 def _states(runs: Path, sweep: str, *, seconds: float) -> Iterator[SweepState]:

@@ -89,9 +89,10 @@ class TestProtocol:
 
     def __str__(self) -> str:
         done, full = self.epochs
-        cut = ", under a reduced budget" if self.is_reduced else ""
-        of_epochs = f" (epochs as {done} of {full})" if done != full else ""
-        return f"{self.test_images} test images, trained on {self.train_images}{cut}{of_epochs}{_of_data(self.data)}"
+        cut = ", reduced budget" if self.is_reduced else ""
+        of_epochs = f" ({done} of {full} epochs)" if done != full else ""
+        images = f"{self.test_images} test images, {self.train_images} training images"
+        return f"{images}{cut}{of_epochs}{_of_data(self.data)}"
 
 
 def _of_data(fingerprint: str) -> str:
@@ -159,7 +160,7 @@ class RecordedTrial:
 
 
 def generation(name: str, *, of: str) -> int | None:
-    """Return how many earlier studies have this definition; None if the study has another definition.
+    """Return the index of a study, from its name, among those with one definition; None if it has another definition.
 
     Args:
         name: name of the study.

@@ -49,11 +49,13 @@ class FailureWatch:
             text = f"{_failure(record)} Free disk space, then run the same command again to resume."
             self._stopping.request("disk full", text)
         if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.STORAGE_UNREACHABLE:
-            text = f"{_failure(record)} All saved epochs are kept. Run the same command again to resume."
+            text = f"{_failure(record)} All finished epochs are saved. Run the same command again to resume."
             self._stopping.request("storage away", text)
         if record.outcome is Outcome.INTERRUPTED and record.error_class == ErrorClass.CODE_CHANGED:
-            text = f"{_failure(record)} All trained epochs were saved, and no trial was started with the changed code."
-            self._stopping.request("code changed", text)
+            text = f"{_failure(record)} All finished epochs are saved. No trial was started with the changed code. "
+            resume = "To resume, undo the edit and run the same command again. "
+            train = "To train the new code, run `sweeps run FILE --new`, or the same `sweeps ladder` command again."
+            self._stopping.request("code changed", text + resume + train)
         if not record.outcome.is_final:
             return
         self._untried.discard(task_of(record.config).label(record.config))

@@ -85,7 +85,7 @@ class TestStep:
                 measured = measurement()
             except Exception as error:
                 _log.warning(
-                    "trial %d could not be measured on the test images (%s). Run the same command again to retry.",
+                    "trial %d could not be evaluated on the test images (%s). Run the same command again to retry.",
                     number,
                     _first_line(error),
                 )

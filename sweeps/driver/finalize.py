@@ -58,8 +58,8 @@ def finalize(
         study = studies.replicates
         if is_ladder_study(studies.search):
             raise SweepError(
-                f"{sweep} is a ladder. Run `sweeps ladder FILE` to measure its rungs on the test images, with --final "
-                "if the file has `evaluate: validation`."
+                f"{sweep} is a ladder. Run `sweeps ladder FILE` to evaluate its rungs on the test images, with "
+                "--final if the file has `evaluate: validation`."
             )
         records = {} if study is None else {record.key: record for record in read_records(study, sweep=sweep)}
         groups = [[records[key] for key in keys if key in records] for keys in chosen]

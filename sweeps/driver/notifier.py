@@ -15,6 +15,7 @@ from sweeps.core.errors import SweepError
 from sweeps.core.formatting import metric_text
 from sweeps.core.identity import trial_name
 from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.driver.stopping import REASON_TEXTS
 from sweeps.notify.message import Event, Message
 from sweeps.notify.targets.target import NotToldError, Target
 from sweeps.search.state import SweepState
@@ -170,5 +171,5 @@ def _sentence(event: Event, state: SweepState, *, part: str, best: TrialRecord |
     if event == "new_best":
         return f"{title}: new best {found}, {done}"
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(state.counts().items()))
-    why = "" if reason is None else f" ({reason})"
+    why = "" if reason is None else f" ({REASON_TEXTS.get(reason, reason)})"
     return f"{title} {event}{why}: {counts or 'no trial'}, {done}" + (f", best {found}" if found else "")

@@ -27,7 +27,12 @@ from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
 from sweeps.driver.plan import RESOURCES, RunPlan
 from sweeps.driver.stopping import Stopping
-from sweeps.driver.storage_checks import check_same_storage, check_storage, note_cluster_change, require_folder
+from sweeps.driver.storage_checks import (
+    check_same_storage,
+    check_storage,
+    note_cluster_change,
+    require_folder_for_tensorboard,
+)
 from sweeps.driver.sweep_start import SweepStart
 from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
@@ -71,7 +76,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     require_gpu(plan.resources, address=address)
     if plan.tensorboard or options.tensorboard:
         require_tensorboard()
-        require_folder(folder, "TensorBoard's curves")
+        require_folder_for_tensorboard(folder)
     sources = TaskSources(plan.task)
     own_sources = _own_sources(plan, sources)
     for trained in plan.trained_with:
@@ -217,7 +222,7 @@ def _dry_run(plan: RunPlan, *, isolated: bool, console: Console) -> DryRuns:
     """
     first = plan.first()
     is_slow = any(map(plan.task.needs_dry_run, first))
-    with stage(console, "testing the networks on a few images") if is_slow else contextlib.nullcontext():
+    with stage(console, "checking the networks with a few random images") if is_slow else contextlib.nullcontext():
         found = dry_run_all(first, isolated=isolated, covers_all=plan.first_is_complete)
     for remark in found.remarks():
         print_sentence(console, f"warning: {remark}")

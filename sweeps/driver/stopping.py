@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -16,6 +16,13 @@ from typing import Literal
 from rich.console import Console
 
 StopReason = Literal["signal", "timeout", "disk full", "storage away", "code changed", "failing"]
+
+REASON_TEXTS: Mapping[str, str] = {
+    "timeout": "time limit reached",
+    "storage away": "storage unreachable",
+    "failing": "all trials fail in the same way",
+}
+"""Text on screen of the reasons that are not their own text."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

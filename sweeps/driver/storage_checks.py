@@ -69,8 +69,11 @@ def note_cluster_change(study: optuna.Study, *, sweep: str, address: str | None,
         study.set_user_attr(CLUSTER, address)
 
 
-def require_folder(folder: SweepFolder, what: str) -> None:
-    """Raise SweepError if a sweep is stored in a bucket, for files that need a folder."""
+def require_folder_for_tensorboard(folder: SweepFolder) -> None:
+    """Raise SweepError if a sweep is stored in a bucket."""
     storage = folder.storages.storage
     if storage is not None and is_bucket(storage):
-        raise SweepError(f"{what} need a folder, and {folder.sweep} is stored in {storage}. Leave them out.")
+        raise SweepError(
+            f"--tensorboard needs a folder, but {folder.sweep} is stored in {storage}. Remove --tensorboard, or the "
+            "key `tensorboard` of the file."
+        )

@@ -197,11 +197,11 @@ class SweepStart:
             self._ledger.interrupt()
             tracker.close("KILLED" if self._stopping.reason else "FAILED")
             self._folder.remove_driver_note()
-            text = "Interrupted. All finished epochs were saved. Run the same command again to resume."
+            text = "Interrupted. All finished epochs are saved. Run the same command again to resume."
             if not is_requested:
                 text = (
                     f"error: Ray has ended or cannot be reached any more (see {self._folder.path / 'ray.log'}). All "
-                    "finished epochs were saved. Run the same command again to resume."
+                    "finished epochs are saved. Run the same command again to resume."
                 )
             print_sentence(self._console, text)
             notifier.ends("signal" if is_requested else "error", text)

@@ -16,7 +16,7 @@ from sweeps.files.yaml_file import dump_yaml, load_yaml
 from sweeps.tasks.registry import task_of
 
 FINAL = "-final"
-"""Suffix of the name of a ladder's final measurement on the test images."""
+"""Suffix of the name of a ladder's final evaluation on the test images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Ladder:
         return found
 
     def final(self) -> Ladder:
-        """Return the final measurement of a ladder: its rungs on the test images, under the name `NAME-final`.
+        """Return the final evaluation of a ladder: its rungs on the test images, under the name `NAME-final`.
 
         No rung holds out validation images. A rung without a `train_size` trains on all images, a rung with one on
         as many as before.
@@ -89,7 +89,7 @@ class Ladder:
         """
         if self.measured_on is MeasuredOn.TEST:
             raise SweepError(
-                f"{self.name} is already measured on the test images. Leave out --final: it is for ladders with "
+                f"{self.name} is already evaluated on the test images. Leave out --final: it is for ladders with "
                 "`evaluate: validation`."
             )
         configs = {rung.name: task_of(rung.config).final_config(rung.config) for rung in self.rungs}
@@ -104,7 +104,7 @@ class Ladder:
         return replace(
             self,
             name=f"{self.name}{FINAL}",
-            description=f"{self.description or self.name}: final measurement on the test images",
+            description=f"{self.description or self.name}: final evaluation on the test images",
             rungs=rungs,
             measured_on=MeasuredOn.TEST,
             is_final=True,

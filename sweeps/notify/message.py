@@ -26,7 +26,7 @@ class Message:
     """Unix time in seconds."""
     host: str
     reason: str | None
-    """Of an end before the end: `signal`, `timeout`, `disk full`, `failing` or `error`."""
+    """Why the sweep stopped early: `error`, or a `StopReason` of sweeps/driver/stopping.py. None otherwise."""
     error: str | None
     """What to do about it, where there is more to say than the reason."""
     outcomes: dict[str, int]

@@ -90,7 +90,7 @@ def open_study(
         elif new:
             echo(
                 f"--new had no effect: {folder.sweep} has the same space, base and metric as before and is resumed. To "
-                f"start again, rename the file, or delete the runs with `sweeps rm {folder.sweep}`."
+                f"start again, change `name` in the file, or delete the runs with `sweeps rm {folder.sweep}`."
             )
     if number is None:
         lost = [generation(trial.study, of=base) for trial in recorded()]
@@ -137,8 +137,11 @@ def _kept_trials(
     if space is None or not configs:
         return []
     inside = sum(contains_point(space, config) for config in configs)
-    reused = f"{inside} of them in the new space; complete ones there are reused, not trained again"
-    return [f"its {plural(len(configs), 'trial')} stay in the record: {reused if inside else 'none in the new space'}"]
+    reused = f"{inside} of them in the new space, of which the complete ones are reused"
+    return [
+        f"{plural(len(configs), 'trial')} of the earlier study stay in the record: "
+        f"{reused if inside else 'none in the new space'}"
+    ]
 
 
 def _set_attributes(
@@ -290,9 +293,9 @@ def _study_changed(
     return StudyChangedError(
         f"sweep {folder.sweep!r} was started {how}:\n{lines}\n"
         + (
-            "Rename the file, or undo the change."
+            "Undo the change, or change `name` in the file."
             if is_ladder
-            else "Rename the file, undo the change, or start a new search under this name with --new."
+            else "Undo the change, change `name` in the file, or start a new study under this name with --new."
         )
         + more
     )

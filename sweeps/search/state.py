@@ -32,7 +32,7 @@ class Measuring:
     of: int
 
     def __str__(self) -> str:
-        return f"measuring on the test images: {self.done} of {self.of}"
+        return f"evaluating on the test images: {self.done} of {self.of}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class DriverState:
     died: bool = False
     """Whether the last driver ended without removing its note."""
     last_heartbeat: str | None = None
-    """Time and host of the last heartbeat of a driver on another host that is assumed dead."""
+    """See `SweepFolder.last_heartbeat`."""
 
 
 NO_DRIVER = DriverState()

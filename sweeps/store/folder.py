@@ -210,7 +210,7 @@ class SweepFolder:
             if requested is not None and requested != actual:
                 raise SweepError(
                     f"{self.sweep} was started with {option} {actual or f'in {self.path}'}, not {requested}. Leave out "
-                    f"{requested}, rename the file, or delete the sweep with "
+                    f"{requested}, change `name` in the file, or delete the sweep with "
                     f"`{command_on('rm', self.sweep, runs=self.runs)}`."
                 )
 
@@ -263,11 +263,12 @@ class SweepFolder:
 
     @property
     def last_heartbeat(self) -> str | None:
-        """Text on the last heartbeat of a driver on another host; None if no driver is assumed dead."""
+        """When a driver on another host that is presumed to have failed last reported, as a predicate; else None."""
         about = self._driver_info()
         if about is None or about["host"] == socket.gethostname() or self.driver() is not None:
             return None
-        return f"last seen {duration(self._seconds_since_heartbeat())} ago on {about['host']}; assumed dead"
+        ago = duration(self._seconds_since_heartbeat())
+        return f"last reported {ago} ago on {about['host']} and is presumed to have failed"
 
     def _seconds_since_heartbeat(self) -> float:
         try:

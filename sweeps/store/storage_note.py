@@ -87,8 +87,8 @@ class StorageNote:
         found = _read_or_write(storage, name, owner)
         if found != owner:
             raise SweepError(
-                f"{storage} already contains a sweep {self._folder.name!r} of {found}. Rename the file, or use another "
-                "storage."
+                f"{storage} already contains a sweep {self._folder.name!r} of {found}. Change `name` in the file, or "
+                "use another storage."
             )
 
 

@@ -27,7 +27,7 @@ class SweepInventory:
     driver: Mapping[str, str | int | float] | None
     """Information on the process that holds it; None if none does."""
     last_heartbeat: str | None
-    """Text on the last heartbeat of a driver on another host that is assumed dead."""
+    """See `SweepFolder.last_heartbeat`."""
     studies: Mapping[str, Sequence[TrialRecord]]
     """Study → trials, as far as the journal can be read."""
     foreign_studies: Sequence[str]

@@ -20,7 +20,7 @@ from sweeps.upkeep.inventory import Inventory, SweepInventory
 
 
 def check_drivers(inventory: Inventory) -> Result:
-    """Find running sweeps, which are skipped, and notes of dead drivers on other hosts.
+    """Find running sweeps, which are skipped, and notes of failed drivers on other hosts.
 
     The note of a driver that was killed on this host is ignored anyway, since its lock is free.
     """
@@ -29,7 +29,7 @@ def check_drivers(inventory: Inventory) -> Result:
         if sweep.driver is not None:
             findings.append(remark(f"{sweep.name} is being {sweep.holder} and was skipped"))
         elif heartbeat := sweep.last_heartbeat:
-            text = f"{sweep.name}: its driver was {heartbeat}. The next start or `sweeps doctor --fix` removes its note"
+            text = f"{sweep.name}: its driver {heartbeat}. Run `sweeps doctor --fix` to remove its lock information"
             findings.append(Finding(text=text, is_problem=False, repair=partial(_remove_driver_note, sweep)))
     held = len(inventory.sweeps) - len(inventory.idle)
     text = f"{plural(len(inventory.sweeps), 'sweep')}, {held or 'none'} of them running"
@@ -40,7 +40,7 @@ def _remove_driver_note(sweep: SweepInventory) -> str:
     # Locking replaces the note, and unlocking deletes it.
     with sweep.folder.locked(doing="repaired"):
         pass
-    return f"{sweep.name}: removed the note of the driver that was {sweep.last_heartbeat}"
+    return f"{sweep.name}: removed the lock information of the driver that {sweep.last_heartbeat}"
 
 
 def check_journals(inventory: Inventory) -> Result:

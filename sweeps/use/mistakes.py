@@ -81,19 +81,20 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
         of: the images. Test images are loaded only for a run whose test result is recorded.
 
     Raises:
-        SweepError: there is no such run, its weights are gone, it was not tested, or it has no validation images.
+        SweepError: there is no such run, its weights are gone, or it has no images: it was not evaluated on the test
+            images, or has no validation images.
     """
     weights = find_weights(reader, name, runs=runs)
     if of == "test" and weights.test_accuracy is None:
         tested = _tested_replicates(reader, weights)
         alternative = (
-            f"name one of its tested replicates: {', '.join(tested)}"
+            f"name one of its replicates that were: {', '.join(tested)}"
             if tested
-            else "run `sweeps finalize SWEEP`, which tests a search's confirmed best, once"
+            else "run `sweeps finalize SWEEP`, which evaluates a search's confirmed best on them once"
         )
         raise SweepError(
-            f"{weights.run} was not tested, so its predictions for the test images are not shown. Use --validation for "
-            f"its mistakes on the validation images, or {alternative}"
+            f"{weights.run} was not evaluated on the test images, so its predictions for them are not shown. Use "
+            f"--validation for its mistakes on the validation images, or {alternative}."
         )
     from cifar_core import Classifier
     from cifar_core.evaluation import probabilities

@@ -118,7 +118,7 @@ def _compare_configurations(ours: NamedRuns, theirs: NamedRuns) -> list[str]:
         if not seeds:
             return [f"not compared: {named.name} has no complete run that learned"]
     if ours.defining_row["run_id"] == theirs.defining_row["run_id"]:
-        return ["not tested: both are runs of the same configuration"]
+        return ["no significance test: both are runs of the same configuration"]
     sentences = []
     for of, column in (("validation", "val_accuracy"), ("test", "test_accuracy")):
         first, second = ({row["seed"]: row[column] for row in seeds if row[column] is not None} for seeds in sides)
@@ -151,10 +151,10 @@ def _difference(
 ) -> str:
     found = compare_recipes(second, first, paired=paired)
     if found.p_value is None or found.low is None or found.high is None:
-        each = ", ".join(f"seed {seed} {points(difference)}" for seed, difference in found.by_seed.items())
+        each = "".join(f"; seed {seed} {points(difference)} points" for seed, difference in found.by_seed.items())
         missing = MIN_RECIPE_SEEDS - (len(found.by_seed) if paired else min(len(first), len(second)))
         why = f"{plural(missing, 'more seed')} of each needed" if missing > 0 else "no variance between seeds"
-        return f"{names[1]} minus {names[0]}: not tested{': ' + each + ' points' if each else ''}; {why}"
+        return f"{names[1]} minus {names[0]}: no significance test ({why}){each}"
     finding = "significant at the 5 % level" if found.p_value <= ALPHA else "no significant difference"
     return (
         f"{names[1]} minus {names[0]}: {points(found.difference)} points (95 % interval {points(found.low)} to "
@@ -174,7 +174,7 @@ def _compare_runs(first: Row, second: Row, reader: RecordReader, *, names: list[
         sentences.append("validation accuracies are not compared: different images or budgets")
     correct = [reader.correctness(row["run_id"]) for row in (first, second)]
     if correct[0] is None or correct[1] is None or len(correct[0]) != len(correct[1]):
-        sentences.append("the difference is not tested: the runs were not measured on the same test images")
+        sentences.append("no significance test: the runs were not evaluated on the same test images")
         return sentences
     found = compare_answers(correct[1], correct[0])
     interval = (

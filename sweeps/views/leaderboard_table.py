@@ -160,7 +160,7 @@ def _confirmation(row: Row) -> str:
     shown = metric_text(metric, row["metric_value"]) if validated is None and metric else accuracy(validated)
     new = f"{shown} under {plural(row['replicates'], 'new seed')}"
     if row["search_accuracy"] is None:
-        return f"{_trial(row)}: stopped early in the search, {new}"
+        return f"{_trial(row)}: pruned in the search, {new}"
     remark = f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}"
     if _metric_value(row):  # the search did not select by the accuracy
         return remark

@@ -99,7 +99,9 @@ def replicates_text(state: SweepState) -> str:
 def headline(state: SweepState) -> str:
     """Return the state of a sweep in one line."""
     counts = ", ".join(f"{count} {outcome}" for outcome, count in state.counts().items()) or "no trial yet"
-    driver = f"{state.doing} by {state.driver}" if state.driver else state.last_heartbeat or "not running"
+    driver = f"not running (its driver {state.last_heartbeat})" if state.last_heartbeat else "not running"
+    if state.driver:
+        driver = f"running ({state.driver})" if state.doing == "run" else f"being {state.doing} by {state.driver}"
     if state.driver and state.measuring:
         driver += f"; {state.measuring}"
     best, confirmed, shown = state.best(), state.confirmed(), ""

@@ -149,8 +149,8 @@ class TrialSession:
         here = {name: digest for name, digest in now.items() if name in wanted}
         if changes := changed_files(wanted, here):
             raise SourceChangedError(
-                f"the code of {self._task.label(self._config)} is not that of the sweep as it was started: "
-                f"{', '.join(changes)}. Undo the edit, or train the new code"
+                f"the code of {self._task.label(self._config)} has changed since the sweep was started: "
+                f"{', '.join(changes)}"
             )
 
     def _load_or_start(self, log: TextIO) -> Training:

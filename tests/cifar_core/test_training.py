@@ -580,7 +580,7 @@ class TestCheckpoint:
             flipped = bytearray(whole)
             flipped[position] ^= 1 << (position % 8)
             path.write_bytes(flipped)
-            with pytest.raises(CheckpointError, match="delete it to train from the start"):
+            with pytest.raises(CheckpointError, match=r"Delete it to train from the start\."):
                 load_checkpoint(path, device="cpu")
 
     def test_the_file_before_is_kept_and_loads(
@@ -608,7 +608,7 @@ class TestCheckpoint:
         whole = path.read_bytes()
         path.write_bytes(whole[: keep if isinstance(keep, int) else int(keep * len(whole))])
 
-        with pytest.raises(CheckpointError, match="delete it to train from the start"):
+        with pytest.raises(CheckpointError, match=r"Delete it to train from the start\."):
             load_checkpoint(path)
 
     def test_a_file_of_something_else_is_refused(self, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_every_verb_that_reads_reads_format_1(command: str, runs: Path, cli: Cli
     assert result.exit_code == 0, result.output
     assert "left out" not in result.output
     if command.startswith(("run", "ladder", "replicate")):
-        assert "nothing was trained" in result.output
+        assert "Nothing to train" in result.output
 
 
 def test_the_leaderboard_says_of_format_1_what_it_said(runs: Path) -> None:

@@ -83,7 +83,7 @@ def test_finalize_measures_once_and_returns_means_with_their_interval(searched: 
     assert (first.measured, again.measured, row["runs"]) == (2, 0, 2)
     assert row["ci_low"] < row["test_accuracy"] < row["ci_high"]
     assert again.configurations.equals(first.configurations)
-    assert "nothing was measured" in repr(again)
+    assert "nothing to evaluate" in repr(again)
     assert len(first.accesses) == len(again.accesses) > 0
 
 

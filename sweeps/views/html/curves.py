@@ -16,7 +16,6 @@ from sweeps.views.html.figure import (
     figure,
     layer,
     numeric,
-    outcome_of,
     zoom,
 )
 from sweeps.views.html.text import safe, table
@@ -32,11 +31,11 @@ MAX_OPEN_ROWS = 30
 
 
 def curves_section(content: Content) -> str:
-    """Return the curves of the search and of the confirming runs, and a table of the stopped trials."""
+    """Return the curves of the search and of the replicates, and a table of the pruned trials."""
     if not any(record.epochs for record in content.all_records):
         return "<p>No trial has finished an epoch yet.</p>"
     figures = _figure(content, content.trials, "ladder" if content.is_ladder else "search")
-    figures += _figure(content, content.replicates, "confirming runs")
+    figures += _figure(content, content.replicates, "replicates")
     return f'<div class="charts">{figures}</div>{_stopped_table(content, with_outcome(content.trials, Outcome.PRUNED))}'
 
 
@@ -46,7 +45,7 @@ def curves_of(content: Content, records: Sequence[TrialRecord]) -> list[Row]:
         {
             "t": mark_of(record), "run": record.number, "name": _short_name(record), "epoch": epoch, "value": value,
             "group": _group_of(content, record),
-            "outcome": REPLICATE if record.replicate_of is not None else outcome_of(record.outcome),
+            "outcome": REPLICATE if record.replicate_of is not None else record.outcome.value,
         }
         for record in sorted(records, key=lambda record: (record.outcome is Outcome.COMPLETE, record.number))
         for epoch in range(1, len(record.epochs) + 1)
@@ -160,10 +159,10 @@ def _stopped_table(content: Content, stopped: Sequence[TrialRecord]) -> str:
             )
         )
         marks.append(mark_of(record))
-    heads = ("trial", "stopped after epoch", content.metric, "rank at that time", "best at that time")
-    caption = "Stopped trials with their ranks at the time of stopping"
+    heads = ("trial", "pruned after epoch", content.metric, "rank at that time", "best at that time")
+    caption = "Pruned trials with their ranks at the time of pruning"
     shown = table(heads, rows, caption=caption, numbers=(1, 2, 3), trials=marks)
-    summary = f"Why {plural(len(rows), 'trial')} {'was' if len(rows) == 1 else 'were'} stopped"
+    summary = f"Why {plural(len(rows), 'trial')} {'was' if len(rows) == 1 else 'were'} pruned"
     return f"""<details{" open" if len(rows) <= MAX_OPEN_ROWS else ""}><summary>{summary}</summary>
 <p>Early stopping compares a trial with those that reached the same epoch before it, and continues only the best share.
 The rank is among the trials that already had a result for that epoch. Early trials are compared with few others.</p>

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sweeps.core.trial import Outcome
 from sweeps.views.html.text import clean, safe
 
 Row = dict[str, Any]
@@ -16,10 +15,10 @@ Spec = Mapping[str, Any]
 Marks = Mapping[str, tuple[str, str, str]]
 """Value of a field → shape, fill and edge of its mark, in the order of the legend. Distinguishable without colour."""
 
-REPLICATE = "confirming run, new seed"
+REPLICATE = "replicate (new seed)"
 OUTCOMES: Marks = {
     "complete": ("circle", "var(--blue)", "var(--blue)"),
-    "stopped early": ("circle", "var(--paper)", "var(--orange)"),
+    "pruned": ("circle", "var(--paper)", "var(--orange)"),
     "diverged": ("diamond", "var(--paper)", "var(--purple)"),
     "failed": ("cross", "var(--orange)", "var(--orange)"),
     "interrupted": ("stroke", "var(--grey)", "var(--grey)"),
@@ -175,11 +174,6 @@ def by_kind(name: str, marks: Marks, rows: Iterable[Row], *, columns: int = 3) -
 def by_outcome(rows: Iterable[Row]) -> dict[str, Spec]:
     """Return encodings of shape, fill and edge by the field `outcome`."""
     return by_kind("outcome", OUTCOMES, rows)
-
-
-def outcome_of(outcome: Outcome) -> str:
-    """Return an outcome as in the legends."""
-    return "stopped early" if outcome is Outcome.PRUNED else outcome.value
 
 
 def fade(full: float = 1.0) -> Spec:

@@ -14,7 +14,6 @@ from sweeps.views.html.figure import (
     figure,
     layer,
     numeric,
-    outcome_of,
     zoom,
 )
 from sweeps.views.html.text import safe
@@ -48,7 +47,7 @@ def results(content: Content) -> list[Row]:
         rows.append(
             {
                 "t": mark_of(record), "trial": record.trial, "ended": clock.at(ended) / per, "value": value,
-                "outcome": outcome_of(record.outcome),
+                "outcome": record.outcome.value,
             }
         )  # fmt: skip
     return rows

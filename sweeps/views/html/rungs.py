@@ -28,7 +28,7 @@ FINDING_LABELS = {
     Finding.HIGHER: "significant gain",
     Finding.LOWER: "significant loss",
     Finding.NOT_SIGNIFICANT: "no significant difference",
-    Finding.NOT_COMPARED: "not tested, one mark per seed",
+    Finding.NOT_COMPARED: "no significance test, one mark per seed",
 }
 _MARKS: Marks = {
     FINDING_LABELS[Finding.HIGHER]: ("triangle-up", "var(--green)", "var(--green)"),

@@ -16,7 +16,6 @@ from sweeps.views.html.figure import (
     layer,
     listed,
     numeric,
-    outcome_of,
     zoom,
 )
 from sweeps.views.html.surface import surfaces
@@ -52,7 +51,7 @@ def slice_of(content: Content, varying: VaryingParameter) -> list[Row]:
     values = content.shared_values
     return [
         {
-            "t": mark_of(record), "trial": record.trial, "outcome": outcome_of(record.outcome),
+            "t": mark_of(record), "trial": record.trial, "outcome": record.outcome.value,
             "at": varying.text(record.number) if varying.is_categorical else float(varying.values[record.number]),
             "value": values[record.number], "aside": record.number * 0.618 % 1,
         }

@@ -9,7 +9,7 @@ from sweeps.views.html.clock import Clock, Span, clock_of, lanes_of, spans_of, t
 from sweeps.views.html.content import Content, mark_of
 from sweeps.views.html.figure import Row, brush, fade, figure, layer, numeric, zoom
 
-WAIT, EPOCHS, CONFIRM = "starting or ending", "epochs of a trial", "epochs of a confirming run"
+WAIT, EPOCHS, CONFIRM = "starting or ending", "epochs of a trial", "epochs of a replicate"
 GAP = 0.0025
 """Epochs with a smaller gap, as a share of the total time, are drawn as one bar."""
 LANE = 40

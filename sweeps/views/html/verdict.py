@@ -14,7 +14,7 @@ from sweeps.tasks.registry import describe
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
 from sweeps.views.html.content import Content
 
-_ENDS = {Outcome.PRUNED: "stopped early"}
+_ENDS = {Outcome.PRUNED: "pruned (stopped early)"}
 
 
 def verdict_of(content: Content) -> list[str]:
@@ -126,10 +126,10 @@ def _course(content: Content) -> str:
     kind = "ladder" if content.is_ladder else "search"
     subject = f"So far the {kind} ran" if content.is_running else f"The {kind} ran"
     new = len(content.state.new_seeds())
-    runs = f"; {plural(new, 'confirming run')} followed under new seeds" if new else ""
+    runs = f"; {plural(new, 'replicate')} under new seeds followed" if new else ""
     if full := len(content.replicates) - new:
         verb = "was" if full == 1 else "were"
-        runs += f"; {plural(full, 'trial')} that the search had stopped {verb} trained to full length"
+        runs += f"; {plural(full, 'pruned trial')} {verb} trained to full length"
     parameters = (
         ""
         if content.is_ladder or not content.varying

@@ -328,12 +328,14 @@ class TestVerdicts:
 
     def test_the_same_difference_in_every_seed_is_not_tested(self) -> None:
         gain = step(seeds(600, 610, 605), seeds(640, 650, 645))
-        assert gain.verdict == "not tested: all seeds have the same difference (+4.00 points)"
+        assert gain.verdict == "no significance test: all seeds have the same difference (+4.00 points)"
         assert (gain.p_value, gain.test, gain.difference_low) == (None, None, None)
 
     def test_below_three_common_seeds_each_difference_is_shown_and_nothing_is_tested(self) -> None:
         gain = step(seeds(600, 610), seeds(607, 570))
-        assert gain.verdict == "not tested: seed 0 +0.70, seed 1 -4.00 points; 1 more common seed needed"
+        assert gain.verdict == (
+            "no significance test (1 more common seed needed); seed 0 +0.70 points; seed 1 -4.00 points"
+        )
         assert gain.by_seed == pytest.approx((0.7, -4.0))
         assert (gain.difference, gain.difference_low, gain.p_value, gain.p_holm, gain.test) == (None,) * 5
         assert gain.finding is Finding.NOT_COMPARED
@@ -355,7 +357,7 @@ class TestVerdicts:
             rung("d", right(600), parent="nowhere"),
         ]
         assert [gain.verdict for gain in compare_rungs(ladder)] == [
-            "first rung of the ladder",
+            "first rung (reference)",
             "no result: failed",
             "not compared: b has no result (failed)",
             "not compared: nowhere is not recorded",
@@ -371,8 +373,8 @@ class TestVerdicts:
         (alone,) = compare_rungs([rung("a")])
         assert (alone.verdict, alone.ci_low, alone.ci_high, alone.ci_kind) == ("no result: not run", None, None, "")
 
-    def test_the_full_recipe_of_an_ablation_leaves_nothing_out(self) -> None:
-        assert compare_rungs([rung("whole", right(600))])[0].verdict == "nothing is left out"
+    def test_the_full_recipe_of_an_ablation_is_the_reference(self) -> None:
+        assert compare_rungs([rung("whole", right(600))])[0].verdict == "full recipe (reference)"
 
     def test_a_parent_under_another_budget_is_reported(self) -> None:
         ladder = [
@@ -388,7 +390,7 @@ class TestVerdicts:
         self, before: tuple[int, ...], after: tuple[int, ...]
     ) -> None:
         gain = step(seeds(*before), seeds(*after))
-        assert gain.verdict == "not tested: seed 0 +4.00 points; 2 more common seeds needed"
+        assert gain.verdict == "no significance test (2 more common seeds needed); seed 0 +4.00 points"
         assert gain.p_value is None
 
     def test_one_finished_run_of_several_is_not_tested_as_the_only_one(self) -> None:
@@ -413,13 +415,13 @@ class TestVerdicts:
 
     def test_predictions_that_are_not_recorded(self) -> None:
         gain = step([replace(right(600), correct=None)], [replace(right(640), correct=None)])
-        assert gain.verdict == "not tested: seed 0 +4.00 points; 2 more common seeds needed"
+        assert gain.verdict == "no significance test (2 more common seeds needed); seed 0 +4.00 points"
         assert (gain.ci_low, gain.finding) == (None, Finding.NOT_COMPARED)
         assert gain.ci_kind == "none: predictions per image are not recorded"
 
     def test_other_test_images(self) -> None:
         gain = step([right(600)], [right(640, of=2000)])
-        assert (gain.verdict, gain.difference) == ("not compared: measured on different images", None)
+        assert (gain.verdict, gain.difference) == ("not compared: evaluated on different images", None)
 
     def test_without_predictions_two_seeds_are_reported_one_by_one(self) -> None:
         ours, theirs = ([replace(run, correct=None) for run in seeds(*counts)] for counts in ((640, 650), (600, 630)))
@@ -663,7 +665,7 @@ class TestReading:
         )
         failed = row("c", seed=1, rung_index=2, status="failed", accuracy=None)
         rungs = read_rungs(FakeReader(*rows, failed), sweep="ladder")
-        assert [r.status for r in rungs] == ["running", "complete but not tested", "1 complete, 1 failed"]
+        assert [r.status for r in rungs] == ["running", "complete but not evaluated", "1 complete, 1 failed"]
         assert [len(r.measured) for r in rungs] == [0, 0, 1]
 
     def test_runs_that_were_measured_on_other_images_are_not_mixed_in(self) -> None:

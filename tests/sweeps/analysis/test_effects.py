@@ -56,7 +56,7 @@ def test_a_large_effect_is_found_with_its_size_among_trials_stopped_early() -> N
     resnet = next(level for level in model.levels if level.label == "resnet")
     # After the first epoch 28 % of the effect is reached.
     assert (model.name, effects.epochs_used, effects.trials) == ("model.name", (1,), 40)
-    assert model.verdict == "resnet is best (99 % sure)"
+    assert model.verdict == "resnet is best (conclusive, 99 %)"
     assert resnet.low is not None
     assert resnet.high is not None
     share = 1 - sum(level.trials for level in model.levels if level.label == "resnet") / 40
@@ -112,7 +112,7 @@ def test_a_diverged_trial_counts_as_the_worst_of_the_others() -> None:
     effects = effects_of(good + lost, searched=searched)
 
     assert effects.trials == 14
-    assert effects.parameters[0].verdict == "calm is best (99 % sure)"
+    assert effects.parameters[0].verdict == "calm is best (conclusive, 99 %)"
 
 
 def test_none_has_a_name_and_an_untried_value_no_effect() -> None:
@@ -178,7 +178,7 @@ def test_the_common_effect_of_trials_with_a_conditional_parameter_is_attributed_
 
     model, width = effects.parameters
     assert model.name == "model.name"
-    assert model.verdict == "deep is best (99 % sure)"
+    assert model.verdict == "deep is best (conclusive, 99 %)"
     assert [level.effect for level in model.levels] == pytest.approx([-10, 10], abs=0.6)
     assert width.importance is not None
     assert width.importance < 0.02
@@ -191,7 +191,7 @@ def test_if_epochs_are_searched_trials_are_compared_at_their_last_epoch() -> Non
     effects = effects_of(records, searched=one(lengths, path="epochs"))
 
     assert effects.epochs_used == ()
-    assert effects.parameters[0].verdict == "9 is best (99 % sure)"
+    assert effects.parameters[0].verdict == "9 is best (conclusive, 99 %)"
     assert "compared at its last epoch" in effects.method
 
 
@@ -203,7 +203,7 @@ def test_the_lowest_loss_is_best_and_one_extreme_loss_decides_nothing() -> None:
     effects = effects_of(valued(losses, metric="val_loss"), searched=searched)
 
     assert effects.unit == "nats"
-    assert effects.parameters[0].verdict == "adam is best (99 % sure)"
+    assert effects.parameters[0].verdict == "adam is best (conclusive, 99 %)"
     adam = effects.parameters[0].levels[1].effect
     assert adam is not None
     assert -0.15 < adam < -0.05
@@ -231,7 +231,7 @@ def test_differences_among_networks_at_chance_are_no_effect() -> None:
 def test_a_value_at_chance_is_worse_than_one_that_learns() -> None:
     effects = effects_of(valued([0.102, 0.60, 0.098, 0.61] * 6), searched=one(["a", "b"] * 12, choices=("a", "b")))
 
-    assert effects.parameters[0].verdict == "b is best (99 % sure)"
+    assert effects.parameters[0].verdict == "b is best (conclusive, 99 %)"
 
 
 def test_a_schedule_that_changed_no_learning_rate_is_not_estimated() -> None:

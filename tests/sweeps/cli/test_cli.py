@@ -223,7 +223,7 @@ class TestPlan:
 
         assert result.exit_code == 0, result.output
         said = " ".join(result.stdout.split())
-        assert "what it changes epochs b a data.batch_size" in said, "no line of a"
+        assert "changes epochs b a data.batch_size" in said, "no line of a"
         assert "2 rungs under 3 seeds each, 15 epochs on" in said
         assert "15 of 30 epochs, at most 200 training images" in said
         assert f"run: sweeps ladder {path} --set base.epochs=2 {' '.join(part)}" in said

@@ -44,7 +44,7 @@ def test_two_runs_are_shown_with_their_differing_parameters(trained: Path, cli: 
     assert lines[:2] == [["differs", "in", "tiny-000-s0", "tiny-001-s0"], ["optimizer.lr", "0.005", "0.01"]]
     assert ["status", "complete", "complete"] in lines
     assert [line[0] for line in lines if line[:1] in (["1"], ["2"])] == ["1", "2"]
-    assert "the runs were not measured on the same test images" in " ".join(result.stdout.split())
+    assert "the runs were not evaluated on the same test images" in " ".join(result.stdout.split())
 
 
 def test_two_tested_runs_are_compared_image_by_image(trained: Path, cli: Cli) -> None:
@@ -135,7 +135,9 @@ class TestConfigurations:
 
         _, difference = _compare_configurations(*sides)
 
-        assert difference == "b minus a: not tested: seed 1 +0.70, seed 2 -4.00 points; 1 more seed of each needed"
+        assert difference == (
+            "b minus a: no significance test (1 more seed of each needed); seed 1 +0.70 points; seed 2 -4.00 points"
+        )
 
     def test_unlearned_runs_and_other_protocols_are_not_compared(self) -> None:
         one = configuration("a", 0.6, 0.61, 0.62)

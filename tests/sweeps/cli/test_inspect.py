@@ -133,7 +133,7 @@ class TestEverySubject:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["imges"], "nothing to inspect is called 'imges': did you mean 'images'?"),
+        (["imges"], "no such subcommand 'imges': did you mean 'images'?"),
         (["images", "--out", "x.jpg"], "must end with .png or .html"),
         (["images", "--out", "FILE/x.png"], "cannot be written"),
         (["augment", "flipp"], "is neither an augmentation (did you mean 'flip'?"),

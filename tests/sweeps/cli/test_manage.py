@@ -83,7 +83,7 @@ class TestADriverOnAnotherHost:
         return note
 
     def test_counts_as_running_while_its_heartbeat_is_recent(self, note: Path, runs: Path, cli: Cli) -> None:
-        assert "run by process 1 on box1" in cli("list", "--runs", runs).output
+        assert "running (process 1 on box1)" in cli("list", "--runs", runs).output
         stopped = cli("stop", "tiny", "--runs", runs)
         assert (stopped.exit_code, "Run `sweeps stop tiny` there" in stopped.output) == (2, True)
 
@@ -95,9 +95,9 @@ class TestADriverOnAnotherHost:
             arguments = {"list": ("list",), "watch": ("status", "tiny", "--watch")}.get(verb, (verb, "tiny"))
             said = cli(*arguments, "--runs", runs)
             assert said.exit_code == 0
-            assert "last seen 5 min" in said.output
-            assert "on box1; assumed dead" in said.output
-            assert "run by" not in said.output
+            assert "its driver last reported 5 min" in said.output.replace("Its", "its")
+            assert "on box1 and is presumed to have failed" in said.output
+            assert "running (" not in said.output.replace("not running (", "")
 
     def test_renews_its_heartbeat(self, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sweeps.store.folder.HEARTBEAT_SECONDS", 0.05)
@@ -114,7 +114,7 @@ class TestADriverOnAnotherHost:
         with filelock.FileLock(note.with_name("driver.lock")):
             os.utime(note, (0, 0))
             os.utime(note.with_name("journal.log"), (0, 0))
-            assert "run by process 1 on box1" in cli("list", "--runs", runs).output
+            assert "running (process 1 on box1)" in cli("list", "--runs", runs).output
 
 
 def test_rm_of_a_link_to_a_folder_deletes_its_target(tmp_path: Path, runs: Path, cli: Cli) -> None:

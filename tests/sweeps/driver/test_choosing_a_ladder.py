@@ -131,7 +131,7 @@ def test_the_final_measurement_trains_on_the_validation_images(tmp_path: Path) -
     assert [[str(change) for change in rung.changes] for rung in final.rungs][1] == ["optimizer.lr 0.01 → 0.02"]
     plan = plan_of_ladder(final)
     assert (plan.tested, plan.part, plan.command) == (True, "ladder", "sweeps ladder steps.yaml --final")
-    assert "final measurement" in plan.description
+    assert "final evaluation" in plan.description
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_finalize_of_a_ladder_names_the_right_command(tmp_path: Path, runs: Path
     result = cli("finalize", "steps", "--runs", runs)
 
     assert result.exit_code == 2
-    assert "Run `sweeps ladder FILE` to measure its rungs" in result.stderr
+    assert "Run `sweeps ladder FILE` to evaluate its rungs" in result.stderr
 
 
 def test_a_plan_shows_the_compared_images_and_the_final_command(tmp_path: Path, cli: Cli) -> None:
@@ -216,7 +216,7 @@ def test_a_ladder_on_validation_images_is_a_ladder_and_is_not_tested(tmp_path: P
 def test_final_is_rejected_for_a_ladder_on_test_images(tmp_path: Path, runs: Path, cli: Cli) -> None:
     path = write_yaml(tmp_path, {"name": "steps", "base": BASE, "rungs": RUNGS})
 
-    with pytest.raises(SweepError, match="already measured on the test images"):
+    with pytest.raises(SweepError, match="already evaluated on the test images"):
         load_ladder(path).final()
     result = cli("ladder", path, "--final", "--runs", runs)
     assert result.exit_code == 2
@@ -253,7 +253,7 @@ def test_another_evaluate_under_the_same_name_is_rejected(tmp_path: Path, runs: 
 
     assert result.exit_code == 2
     assert 'evaluate: was "test", is "validation"' in result.stderr
-    assert "Rename the file, or undo the change." in result.stderr
+    assert "Undo the change, or change `name` in the file." in result.stderr
     assert "--new" not in result.stderr
 
 
@@ -298,7 +298,7 @@ def test_rungs_on_other_validation_images_are_not_compared(tmp_path: Path, runs:
     result = cli("ladder", path, *other, "--runs", runs, "--backend", "inline")
 
     assert result.exit_code == 0, result.output
-    assert "not compared: a was measured on other validation images" in " ".join(result.stdout.split())
+    assert "not compared: a was evaluated on other validation images" in " ".join(result.stdout.split())
 
 
 def test_a_rung_that_is_no_longer_in_the_file_is_listed(tmp_path: Path, runs: Path, cli: Cli) -> None:
@@ -391,6 +391,6 @@ def test_a_plan_counts_a_run_of_two_rungs_once(tmp_path: Path, cli: Cli) -> None
 
     result = cli("plan", write_yaml(tmp_path, chosen(rungs=rungs, seeds=2)), "--no-probe")
 
-    assert "3 rungs under 2 seeds each, 1 of 6 runs equal to a run of another rung, 5 epochs on" in " ".join(
+    assert "3 rungs under 2 seeds each, 6 runs, 1 of them equal to another and trained once, 5 epochs on" in " ".join(
         result.stdout.split()
     )

@@ -61,7 +61,7 @@ def test_the_same_command_again_trains_nothing(tmp_path: Path, runs: Path, cli: 
 
     result = run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1})
 
-    assert result.stdout.count("nothing was trained") == 2
+    assert result.stdout.count("Nothing to train") == 2
     assert written(runs) == before
 
 
@@ -143,7 +143,7 @@ def test_an_interrupted_replicate_resumes(tmp_path: Path, runs: Path, cli: Cli) 
     arguments = ("replicate", "tiny", "--top", 2, "--seeds", 1, "--runs", runs, "--backend", "inline")
 
     result = run(tmp_path, runs, cli, **GRID, replicates={"top": 2, "seeds": 1}, limits={"timeout": 0.001})
-    assert "(limits.timeout)" in result.stdout or "nothing was trained" in result.stdout
+    assert "(limits.timeout)" in result.stdout or "Nothing to train" in result.stdout
 
     assert cli(*arguments).exit_code == 0
     assert [outcome for _, outcome in confirming(runs)] == ["complete"] * 2
@@ -223,5 +223,5 @@ def test_a_plan_includes_the_replicates(tmp_path: Path, cli: Cli) -> None:
 
     said = cli("plan", path).stdout
 
-    assert "then the best 2 again, complete, with 3 new seeds each, about" in said
+    assert "then trains the best 2 configurations to full length under 3 new seeds each (replicates): about" in said
     assert "then the best" not in cli("plan", write_yaml(tmp_path, tiny(**GRID))).stdout

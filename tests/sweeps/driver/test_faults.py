@@ -63,7 +63,7 @@ def test_three_equal_failures_end_the_sweep(
     assert f'{module}.py", line 15, in forward' in told
     assert "site-packages" not in told
     assert "cifar_core" not in told
-    assert "nothing was trained" not in result.output
+    assert "Nothing to train" not in result.output
     assert [outcome for _, outcome in outcomes(recorded_runs)].count("failed") == 3
     # With two at a time, any three of the four may fail.
     failed = [log for log in logs(recorded_runs) if words in log]

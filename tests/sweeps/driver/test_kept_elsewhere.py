@@ -213,7 +213,7 @@ def test_tensorboard_is_rejected_with_a_bucket(s3: S3, tmp_path: Path, recorded_
     result = cli("run", path, "--runs", recorded_runs, "--backend", "inline", "--tensorboard")
 
     assert result.exit_code == 2
-    assert "TensorBoard's curves need a folder" in result.stderr
+    assert "--tensorboard needs a folder" in result.stderr
 
 
 def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_no_verb_uses_a_run_after_a_change_of_its_code(project: Project) -> None
     project.part.write_bytes(kept.read_bytes() + b"\n# put back\n")
 
     sweeps.load_model("tiny", runs=runs)
-    assert "nothing was trained" in project.run(run_cap=1).stdout
+    assert "Nothing to train" in project.run(run_cap=1).stdout
 
 
 def test_the_test_set_stays_sealed_for_changed_code(project: Project) -> None:
@@ -128,7 +128,7 @@ def test_fixed_code_resumes_a_sweep_in_which_all_failed(project: Project) -> Non
     assert sorted(run.tags["outcome"] for run in written(project.runs)) == ["complete"] * 2 + ["failed"] * 2
     assert len({run.tags["study"] for run in written(project.runs)}) == 1
     assert len(sweeps.leaderboard("tiny", runs=project.runs).query("status == 'complete'")) == 2
-    assert "nothing was trained" in project.run("--retry-failed").stdout
+    assert "Nothing to train" in project.run("--retry-failed").stdout
 
 
 def test_an_edit_while_a_sweep_runs_stops_it_before_the_next_trial(project: Project) -> None:

@@ -120,9 +120,9 @@ def test_measuring_on_the_test_images_is_counted_line_by_line(record: TrialRecor
         progress.on_change(replace(run, test=TestResult(loss=1.0, correct=b"\xf0", count=8)))
 
     assert output.getvalue().splitlines()[2:] == [
-        "measuring on the test images: 0 of 2",
-        "measuring on the test images: 1 of 2 (baseline, seed 0: 50.00 %)",
-        "measuring on the test images: 2 of 2 (baseline, seed 0: 50.00 %)",
+        "evaluating on the test images: 0 of 2",
+        "evaluating on the test images: 1 of 2 (baseline, seed 0: 50.00 %)",
+        "evaluating on the test images: 2 of 2 (baseline, seed 0: 50.00 %)",
     ]
 
 

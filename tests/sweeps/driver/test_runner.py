@@ -82,7 +82,7 @@ def test_the_same_command_again_trains_nothing(runs: Path, start: Start) -> None
     result = start()
 
     assert result.exit_code == 0
-    assert "nothing was trained" in result.stdout
+    assert "Nothing to train" in result.stdout
     assert written(runs) == before
 
 
@@ -97,7 +97,7 @@ def test_a_start_with_nothing_to_do_imports_nothing_heavy(tmp_path: Path, runs: 
 
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
-    assert "nothing was trained" in said
+    assert "Nothing to train" in said
     assert times(runs) == before
 
 
@@ -235,7 +235,7 @@ def test_a_timeout_stops_within_the_epoch_and_is_resumed(
         result = start(base=base, limits={"timeout": 26.5})
 
     assert result.exit_code == 0
-    assert "(limits.timeout). All finished epochs were saved." in result.stdout
+    assert "(limits.timeout). All finished epochs are saved." in result.stdout
     assert outcomes(runs) == [("KILLED", "interrupted")]
     assert [len(record.epochs) for record in records(runs)] == [2]
     start(base=base, limits={"timeout": "1h"})
@@ -400,9 +400,9 @@ class TestTheSealedTestSet:
 
         result = cli("ladder", path, "--runs", runs, "--backend", "inline")
 
-        assert "measuring on the test images: 1 of 2" in seen[-1]
+        assert "evaluating on the test images: 1 of 2" in seen[-1]
         assert "measuring" not in seen[0], "b was being trained"
-        assert "measuring on the test images: 2 of 2" in result.stdout
+        assert "evaluating on the test images: 2 of 2" in result.stdout
         assert "measuring" not in cli("status", "steps", "--runs", runs).stdout
 
     def test_a_rung_that_cannot_be_measured_is_measured_later(
@@ -425,7 +425,7 @@ class TestTheSealedTestSet:
         second = cli("ladder", path, "--runs", runs, "--backend", "inline")
 
         assert [len(run.steps["test_accuracy"]) for run in written(runs, sweep="steps")] == [1, 1]
-        assert "nothing was trained" in second.stdout, "to be measured is no training"
+        assert "Nothing to train" in second.stdout, "to be measured is no training"
 
     def test_an_ablation_tests_a_searched_run_without_retraining_it(self, runs: Path, start: Start, cli: Cli) -> None:
         start(run_cap=1)
@@ -456,7 +456,7 @@ class TestNewStudies:
         assert cli("show", "tiny/0", "--runs", runs).exit_code == 0
         assert cli("show", "tiny-003", "--runs", runs).exit_code == 0
         assert len(json.loads(cli("leaderboard", "--runs", runs, "--json").stdout)) == 2
-        assert "nothing was trained" in start().stdout
+        assert "Nothing to train" in start().stdout
         assert written(runs) == after
 
     def test_an_edited_network_is_another_configuration(
@@ -591,7 +591,7 @@ def test_an_immediately_diverging_trial_counts_as_started(start: Start) -> None:
 
     assert "none finished an epoch" in result.stdout
     assert "recorded before" not in result.stdout
-    assert "nothing was trained" in start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1).stdout
+    assert "Nothing to train" in start(parameters={"optimizer.lr": {"value": 1e30}}, run_cap=1).stdout
 
 
 def test_a_start_that_stops_before_its_first_trial_reports_it(runs: Path, start: Start) -> None:
@@ -600,7 +600,7 @@ def test_a_start_that_stops_before_its_first_trial_reports_it(runs: Path, start:
     result = start(name="other", limits={"timeout": 0.001})
 
     assert result.exit_code == 0, result.output
-    assert "No epoch ended in time" in result.stdout
+    assert "No epoch finished in that time" in result.stdout
     assert "no run of a sweep" not in result.output
 
 
@@ -614,6 +614,6 @@ def test_the_csv_is_rewritten_with_the_record(runs: Path, start: Start) -> None:
 
     result = start()
 
-    assert "nothing was trained" in result.stdout
+    assert "Nothing to train" in result.stdout
     now = (runs / "leaderboard.csv").read_text(encoding="utf-8")
     assert len(now.splitlines()) == len(whole.splitlines())

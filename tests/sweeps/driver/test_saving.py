@@ -56,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_yaml(folder, tiny(**GRID, replicates={"top": 1, "seeds": 1}, keep={"best": 1}))
     result = CliRunner().invoke(command, ["run", str(path), "--runs", str(folder / "runs"), "--backend", "inline"])
     assert result.exit_code == 0, result.output
-    assert "the winner is a model in MLflow: models:/m-" in result.stdout
+    assert "Logged the winner as an MLflow model: models:/m-" in result.stdout
     return folder / "runs"
 
 
@@ -350,7 +350,7 @@ class TestModel:
 
         result = cli("run", write_yaml(tmp_path, content), "--runs", recorded_runs, "--backend", "inline")
 
-        assert "the winner is a model in MLflow: models:/m-" in result.stdout, result.output
+        assert "Logged the winner as an MLflow model: models:/m-" in result.stdout, result.output
         assert [name for name, _ in models_of(recorded_runs)] == ["v1-2-000-s1"]
 
     def test_a_failed_storing_of_the_model_is_reported(

@@ -119,7 +119,7 @@ def test_a_second_finalize_prints_the_record_and_opens_nothing(
     again = cli("finalize", "tiny", "--runs", runs)
 
     assert again.exit_code == 0
-    assert "nothing was measured: all results were recorded before" in again.stdout
+    assert "nothing to evaluate: all results are already recorded" in again.stdout
     table = [line for line in first.splitlines() if line.startswith("trial")]
     assert table
     assert table == [line for line in again.stdout.splitlines() if line.startswith("trial")]
@@ -195,7 +195,7 @@ def test_an_unrecorded_result_needs_no_second_access(
 
     result = cli("finalize", "tiny", "--runs", runs)
 
-    assert "nothing was measured" in result.stdout
+    assert "nothing to evaluate" in result.stdout
     assert len(list(read_accesses(runs))) == 1
     assert sweeps.leaderboard("tiny", runs=runs)["test_accuracy"].notna().sum() == 1
 
@@ -238,4 +238,4 @@ def test_status_shows_the_progress_of_finalize(
     assert cli("finalize", "tiny", "--runs", runs).exit_code == 0
 
     assert [line.partition(" by ")[0] for line in seen] == ["tiny: finalized"] * 2
-    assert ["measuring on the test images: 0 of 2" in seen[0], "1 of 2" in seen[1]] == [True, True]
+    assert ["evaluating on the test images: 0 of 2" in seen[0], "1 of 2" in seen[1]] == [True, True]

@@ -1,4 +1,4 @@
-"""The selected part of a ladder, and its final measurement."""
+"""The selected part of a ladder, and its final evaluation."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_final_measurement_holds_out_no_images(tmp_path: Path) -> None:
         ["data.train_size"],
         ["optimizer.lr"],
     ]
-    assert final.description == "choosing: final measurement on the test images"
+    assert final.description == "choosing: final evaluation on the test images"
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ class TestWhoIsTold:
 
         (told,) = server.told
         assert (told["title"], told["type"]) == ("Sweep quick", "failure")
-        assert "quick failed (failing): 1 complete" in told["message"]
+        assert "quick failed (all trials fail in the same way): 1 complete" in told["message"]
         assert told["message"].endswith("every trial fails alike")
         assert listener.said == []
 
@@ -495,7 +495,7 @@ class TestASweep:
         ends = [(m["event"], m["part"], m["outcomes"]) for m in server.told if m["event"] != "new_best"]
         assert ends == [("ended", "search", {"complete": 2}), ("ended", "replicates", {"complete": 1})]
         count = len(server.told)
-        assert "nothing was trained" in run("--notify", "true", **changes).output
+        assert "Nothing to train" in run("--notify", "true", **changes).output
         assert len(server.told) == count
         # It goes into no file of the record.
         kept = b"".join(path.read_bytes() for path in recorded_runs.rglob("*") if path.is_file())

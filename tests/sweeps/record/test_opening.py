@@ -126,7 +126,7 @@ def test_another_definition_is_refused_key_by_key(start: Start) -> None:
         "  base.epochs: was 2, is 3",
         "  base.seed: was null, is 1",
         '  method: was "random", is null',
-        "Rename the file, undo the change, or start a new search under this name with --new.",
+        "Undo the change, change `name` in the file, or start a new study under this name with --new.",
     ]
     assert len(optuna.get_all_study_names(start.folder.open_study_storage())) == 1
 
@@ -170,9 +170,9 @@ def test_a_wider_space_says_what_is_added_and_which_trials_stay(start: Start) ->
     assert str(refused.value).splitlines()[1:] == [
         "  parameters.optimizer.lr: was 0.01 to 0.1, is 0.001 to 0.1",
         "  parameters.optimizer.weight_decay: 0.2 added and 0.1 removed",
-        "  its 2 trials stay in the record: 1 of them in the new space; complete ones there are reused, "
-        "not trained again",
-        "Rename the file, undo the change, or start a new search under this name with --new.",
+        "  2 trials of the earlier study stay in the record: 1 of them in the new space, of which the complete ones "
+        "are reused",
+        "Undo the change, change `name` in the file, or start a new study under this name with --new.",
     ]
 
 

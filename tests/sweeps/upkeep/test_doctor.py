@@ -408,7 +408,7 @@ class TestDrivers:
 
         for path in (note, note.with_name("journal.log")):
             os.utime(path, (time.time() - 3600,) * 2)
-        assert "ago on elsewhere; assumed dead" in of(doctor(runs)["note"], "drivers")[0]
+        assert "ago on elsewhere and is presumed to have failed" in of(doctor(runs)["note"], "drivers")[0]
         doctor(runs, "--fix")
         assert not note.exists()
 

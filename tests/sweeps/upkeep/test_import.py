@@ -289,7 +289,7 @@ def test_an_imported_search_is_resumed_here(
     result = cli("run", write_yaml(tmp_path, whole_sweep), "--runs", here, "--backend", "inline")
 
     assert result.exit_code == 0, result.output
-    assert "nothing was trained" in result.stdout
+    assert "Nothing to train" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -395,5 +395,5 @@ class TestOnASharedServer:
         result = cli("run", write_yaml(tmp_path, whole_sweep), "--runs", here, "--backend", "inline")
 
         assert result.exit_code == 0, result.output
-        assert "nothing was trained" in result.stdout
+        assert "Nothing to train" in result.stdout
         assert sorted(run.run_id for run in written(here)) == before

@@ -39,7 +39,7 @@ def test_each_value_is_below_its_parameter_with_effect_interval_and_trials() -> 
     assert "points after epoch 1" in lines[0]
     model = next(index for index, line in enumerate(lines) if line.startswith("model.name"))
     share = lines[model].split()[1]
-    assert lines[model].split() == ["model.name", share, "%", "resnet", "is", "best", "(99", "%", "sure)"]
+    assert lines[model].split() == ["model.name", share, "%", "resnet", "is", "best", "(conclusive,", "99", "%)"]
     resnet = next(line for line in lines[model:] if line.startswith("  resnet")).split()
     level = next(level for level in EFFECTS.parameters[0].levels if level.label == "resnet")
     assert level.effect is not None
@@ -106,5 +106,5 @@ def test_the_csv_has_a_row_per_value(tmp_path: Path) -> None:
     assert (read[2]["parameter"], read[2]["value"], read[2]["verdict"]) == (
         "model.name",
         "resnet",
-        "resnet is best (99 % sure)",
+        "resnet is best (conclusive, 99 %)",
     )

@@ -144,7 +144,7 @@ def test_the_views_of_an_ablation_name_variants_instead_of_rungs() -> None:
     drawn = ladder_figure(compare_rungs(rungs)).findobj(Text)
     texts.append(" ".join(text.get_text() for text in drawn))
     assert not any(re.search(r"\brungs?\b|\bladder\b(?!\.)", text, re.IGNORECASE) for text in texts[:1])
-    assert all("nothing is left out" in text for text in texts)
+    assert all("full recipe (reference)" in text for text in texts)
     assert "variant" in texts[0]
     assert '<th scope="col">variant</th>' in texts[1]
 

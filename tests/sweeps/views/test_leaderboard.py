@@ -397,7 +397,7 @@ class TestLadders:
         board = query_leaderboard(RowReader(*rows))
 
         assert ranks(board) == [(1, 1), (2, 2), (6, 1), (5, 2), (7, None)]
-        assert list(map(str, board.values("protocol")[2:])) == ["10000 test images, trained on 50000"] * 3
+        assert list(map(str, board.values("protocol")[2:])) == ["10000 test images, 50000 training images"] * 3
         assert board.values("val_accuracy") == [0.4, 0.3, None, None, None]
 
     def test_a_rung_of_seeds_has_mean_and_interval_of_test_accuracies(self) -> None:

@@ -111,7 +111,7 @@ class TestEveryVerb:
 
         assert "1 complete, 2 pruned" in status
         assert "replicates: 6 complete, 2 stopped trials trained to full length" in status
-        assert "6 confirming runs followed under new seeds; 2 trials that the search had stopped were trained" in page
+        assert "6 replicates under new seeds followed; 2 pruned trials were trained" in page
         board = sweeps.leaderboard("tiny", runs=recorded).set_index("trial")
         assert list(board["search_accuracy"].notna().sort_index()) == [True, False, False]
         assert board["confirmed"].all()

@@ -365,7 +365,7 @@ class TestASweep:
         assert not (recorded_runs / "tensorboard").exists()
         before = read_state(recorded_runs, "tiny").records
 
-        assert "nothing was trained" in run("--tensorboard").output
+        assert "Nothing to train" in run("--tensorboard").output
         assert read_state(recorded_runs, "tiny").records == before
         assert run("--tensorboard", run_cap=3).exit_code == 0
 

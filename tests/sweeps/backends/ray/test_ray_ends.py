@@ -138,7 +138,7 @@ def test_stop_ends_it_in_order_and_it_listened_locally(
     assert stat.S_IMODE(token_file().stat().st_mode) == 0o600
     assert stopped.exit_code == 0
     assert "2 interrupted" in stopped.output
-    assert "Stopped tiny. Run the same command again to resume." in stopped.output
+    assert "Stopped tiny. To resume, run the command that started it again." in stopped.output
     assert process.returncode == 130, output
     assert_ended_in_order(recorded_runs)
 

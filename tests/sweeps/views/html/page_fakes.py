@@ -100,7 +100,7 @@ def board_of(records: Sequence[TrialRecord]) -> Sequence[Row]:
 
 
 def replicate(record: TrialRecord, *, seed: int, accuracy: float) -> TrialRecord:
-    """Return a confirming run of a trial under another seed."""
+    """Return a replicate of a trial under another seed."""
     epochs = tuple(replace(epoch, metrics={**epoch.metrics, "val_accuracy": accuracy}) for epoch in record.epochs)
     config = record.config.model_copy(update={"seed": seed})
     return replace(

@@ -19,7 +19,7 @@ from sweeps.views.html.write import read_content
 
 LR = ParameterEffect(
     name="optimizer.lr", importance=0.6, importance_low=0.4, importance_high=0.8,
-    verdict="0.01 to 0.3 is best (99 % sure)", is_sure=True, more_trials=None, condition=None, ped_anova=None,
+    verdict="0.01 to 0.3 is best (conclusive, 99 %)", is_sure=True, more_trials=None, condition=None, ped_anova=None,
     levels=(
         Level(label="0.001 to 0.01", trials=4, effect=-2.0, low=-4.0, high=0.5),
         Level(label="0.01 to 0.3", trials=16, effect=3.0, low=1.0, high=5.0),
@@ -54,7 +54,7 @@ def test_importance_verdict_and_condition_are_in_the_text() -> None:
 
     text = words(section)
     assert "optimizer.lr explains the largest share of the variance between 20 trials: 60 % (40 to 80 %)" in text
-    assert "lr: 60 % (40 to 80 %), 0.01 to 0.3 is best (99 % sure)." in text
+    assert "lr: 60 % (40 to 80 %), 0.01 to 0.3 is best (conclusive, 99 %)." in text
     assert "active where it is &lt;b&gt;all&lt;/b&gt;" in section
     assert "Best value of a parameter with a conclusive verdict: lr: 0.01 to 0.3, +3.0 points" in text
     assert "Made by a random forest." in section

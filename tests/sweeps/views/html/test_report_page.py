@@ -90,7 +90,7 @@ class TestVerdict:
         assert "61.00 % validation accuracy, the mean of 2 new seeds (95 % interval 48.29 to 73.71 %)" in winner
         assert "does not differ significantly from trial 1 (60.50 %)" in winner
         assert "The search ran 2 trials" in course
-        assert "4 confirming runs" in course
+        assert "4 replicates" in course
 
     def test_a_result_of_one_seed_is_not_confirmed(self) -> None:
         winner, _ = verdict_of(content_of([trial(0), trial(1, accuracies=(0.1, 0.2, 0.3))]))
@@ -102,7 +102,7 @@ class TestVerdict:
         winner, course = verdict_of(content_of([trial(0, accuracies=(0.3,), outcome=Outcome.PRUNED)]))
 
         assert winner == "No trial is complete, so there is no ranking."
-        assert "1 stopped early" in course
+        assert "1 pruned (stopped early)" in course
 
     def test_a_test_accuracy_has_its_own_sentence(self) -> None:
         tested = replace(trial(0), test=TestResult(loss=1.0, correct=b"\xff\x00", count=16))
@@ -362,7 +362,7 @@ class TestComparisons:
         rows = results(content)
 
         assert [(row["trial"], row["value"], row["outcome"]) for row in rows[:2]] == [
-            (0, 30, "complete"), (1, 90, "stopped early"),
+            (0, 30, "complete"), (1, 90, "pruned"),
         ]  # fmt: skip
         assert [row["ended"] for row in rows] == [31, 41, 91, 121]
         best = best_so_far(content, rows, along="trial")

@@ -88,7 +88,7 @@ def test_the_seed_and_the_name_of_a_rung_are_never_truncated(width: int) -> None
 def test_measuring_on_the_test_images_fills_idle_slots() -> None:
     header = " ".join(lines(live_state(running=0, measuring=Measuring(done=12, of=28), seconds_left=20.0))[:2])
 
-    assert "measuring on the test images: 12 of 28, 3 min 12 s of 10 min, about 20 s left" in header
+    assert "evaluating on the test images: 12 of 28, 3 min 12 s of 10 min, about 20 s left" in header
     assert "slots" not in header
 
 
