@@ -36,11 +36,9 @@ def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: 
 
     torch-export and onnx are graphs: they take float32 N×3×32×32 RGB pixels in [0, 1], normalise them, and return N×10
     logits. onnx needs `pip install -e '.[onnx]'`. state-dict holds the weights only. The caller normalises the images,
-    as a Classifier does:
+    as a Classifier does (after `from cifar_core import Classifier, TrainingConfig, build_model`):
 
     \b
-      import json, torch
-      from cifar_core import Classifier, TrainingConfig, build_model
       config = TrainingConfig(**json.load(open("quick.pt.json"))["config"])
       network = build_model(config.model)
       network.load_state_dict(torch.load("quick.pt", weights_only=True))

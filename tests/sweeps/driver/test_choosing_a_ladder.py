@@ -336,13 +336,13 @@ def test_a_renamed_rung_is_listed_under_its_old_name(tmp_path: Path, runs: Path,
     result = cli("ladder", write_yaml(tmp_path, chosen(rungs=renamed)), "--runs", runs, "--backend", "inline")
 
     assert "recorded, but not in the file any more: b\n" in result.stdout
-    assert "faster: its runs are recorded and shown as b\n" in result.stdout
+    assert "faster has the same configuration as b. Its runs are recorded and shown there.\n" in result.stdout
 
     more = write_yaml(tmp_path, chosen(rungs=renamed, seeds=2))
     result = cli("ladder", more, "--runs", runs, "--backend", "inline")
 
     assert re.search(r"^faster .* 1 ", result.stdout, flags=re.MULTILINE), "its new seed stands under its new name"
-    assert "faster: its runs are recorded and shown as b\n" in result.stdout
+    assert "faster has the same configuration as b. Its runs are recorded and shown there.\n" in result.stdout
 
 
 def test_a_reduced_budget_does_not_change_full_results(tmp_path: Path, runs: Path, cli: Cli) -> None:
