@@ -237,7 +237,7 @@ _SWEEP_LINKS = {
     "parameters": "#parameters",
     "base": "training-configuration.md",
     "start_with": "training-configuration.md",
-    "train": "../how-to/files.md#a-training-function-of-your-own",
+    "train": "../how-to/own-training.md",
 }
 _FORMS = [
     ("`model.name: {values: [simple, resnet]}`", "one of the list"),

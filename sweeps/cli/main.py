@@ -11,6 +11,7 @@ import click
 
 from cifar_core.common.errors import UserError
 from cifar_core.common.files import READ_ONLY
+from sweeps.cli.check import check
 from sweeps.cli.compare import compare
 from sweeps.cli.completion import COMPLETE_VARIABLE, answer_shell, completion
 from sweeps.cli.data import data
@@ -86,7 +87,7 @@ def sweeps() -> None:
     """
 
 
-sweeps.add_section("View", plan, inspect, status, list_sweeps, leaderboard, show, compare, effects, report, ui)
+sweeps.add_section("View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, report, ui)
 sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
 sweeps.add_section("Confirm", replicate, finalize, rerun)
 sweeps.add_section("Use", retrain, predict, export)

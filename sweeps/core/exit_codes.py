@@ -28,6 +28,7 @@ class ExitCode(enum.IntEnum):
 
 FAILED_OF_VERB = {
     "predict": "an image was skipped, since it cannot be read",
+    "check": "a promise failed",
     "doctor": "a problem remains",
     "rerun": "with `--check`: the result differs by more than the tolerance",
     "inspect mistakes": "the predictions are not those of the record",

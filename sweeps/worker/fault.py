@@ -64,8 +64,13 @@ def fault_of(error: BaseException) -> Fault:
 def own_lines(error: BaseException, words: str) -> str:
     """Return a traceback without the lines of this project, of Python and of what is installed, and what it says."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((*_OURS, *_INSTALLED))]
+    own = [frame for frame in frames if is_users_file(frame.filename)]
     return "".join(traceback.format_list(own or frames[-1:])) + words
+
+
+def is_users_file(path: str) -> bool:
+    """Return whether a file of code is neither of this project nor of Python nor installed."""
+    return not path.startswith((*_OURS, *_INSTALLED, "<"))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
