@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
+from click.core import ParameterSource
 
 from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import YAML_FILE
@@ -50,7 +51,12 @@ LEAST_SECONDS = 60
     help="Train the best N configurations again under N new seeds.",
 )
 @click.option("--ladder", is_flag=True, help="Write a ladder file instead.")
-@click.option("--from", "around", metavar="RUN", help="Search around the configuration of a recorded run.")
+@click.option(
+    "--from",
+    "around",
+    metavar="RUN|FILE",
+    help="Search around the configuration of a recorded run, or convert a sweep file of W&B.",
+)
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @click.option("--yes", is_flag=True, hidden=True, expose_value=False, help="No effect. Kept for earlier versions.")
 @runs_option
@@ -73,13 +79,20 @@ def init(
     which at least 16 trials and the replicates fit in the time. run_cap is the number of trials that fit, and
     limits.timeout is the time.
 
+    --from FILE converts a file of W&B, without timing. A comment explains each difference. With --model, built-in
+    networks are searched instead of its program.
+
     \b
     Example:
       sweeps init
       sweeps init mine.yaml --time 30m --model resnet --model nets:Tiny
       sweeps init steps.yaml --ladder --time 1h
       sweeps init near.yaml --from quick-017
+      sweeps init mine.yaml --from wandb.yaml
     """
+    if around and _is_file(around):
+        _convert(Path(around), _path(file, name, ladder=ladder, force=force), name=name, networks=networks)
+        return
     if ladder and (around or method != "bayes"):
         raise click.UsageError("--from and --method are for sweeps. Leave them out with --ladder.")
     if around and method == "grid":
@@ -89,7 +102,6 @@ def init(
     path = _path(file, name, ladder=ladder, force=force)
     seconds = _seconds(time)
 
-    from cifar_core.common.files import atomic_write
     from sweeps.backends.slots import local_slots
     from sweeps.core.formatting import duration
     from sweeps.driver.sizing import size_of_starter
@@ -120,16 +132,52 @@ def init(
         if config is None:
             _check_networks(starter.networks)
         sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=ImageProbe(threads=slots.cpus))
-    try:
-        with atomic_write(path) as written:
-            written.write(sized.text.encode())
-    except OSError as error:
-        raise SweepError(f"{path} cannot be written ({error.strerror or error}). Choose another file.") from None
+    _write(path, sized.text)
     longer = f". It stops after {time}, before its end" if sized.seconds > seconds else ""
     click.echo(f"written: {path}, about {duration(sized.seconds)} on {slots.describe()}, estimated here{longer}")
     click.echo(
         f"Run `sweeps plan {path}` to see its plan, and `sweeps {'ladder' if ladder else 'run'} {path}` to start it."
     )
+
+
+def _is_file(around: str) -> bool:
+    return Path(around).suffix in (".yaml", ".yml", ".json")
+
+
+_OF_A_TIMED_FILE = ("time", "method", "early", "replicates", "ladder")
+
+
+def _convert(source: Path, path: Path, *, name: str | None, networks: tuple[str, ...]) -> None:
+    """Write a sweep file that is converted from one of W&B."""
+    context = click.get_current_context()
+    given = [each for each in _OF_A_TIMED_FILE if context.get_parameter_source(each) is ParameterSource.COMMANDLINE]
+    if given:
+        raise click.UsageError(f"--{given[0]} is not for a converted file, which takes it from {source}. Leave it out.")
+
+    from sweeps.core.formatting import plural
+    from sweeps.files.settings import check_name
+    from sweeps.use.converted import convert
+
+    try:
+        named = None if name is None else check_name(name)
+    except ValueError as error:
+        raise SweepError(f"{error}. Set the name with `--name`.") from None
+    converted = convert(source, path, name=named, networks=tuple(dict.fromkeys(networks)))
+    _write(path, converted.text)
+    left_out = converted.left_out
+    without = f"; {plural(left_out, 'key')} without an equivalent: see the comments" if left_out else ""
+    click.echo(f"written: {path}, converted from {source}{without}")
+    click.echo(f"Run `sweeps plan {path}` to see what it would do, or `sweeps run {path}` to start it.")
+
+
+def _write(path: Path, text: str) -> None:
+    from cifar_core.common.files import atomic_write
+
+    try:
+        with atomic_write(path) as written:
+            written.write(text.encode())
+    except OSError as error:
+        raise SweepError(f"{path} cannot be written ({error.strerror or error}). Choose another file.") from None
 
 
 def _path(file: Path | None, name: str | None, *, ladder: bool, force: bool) -> Path:

@@ -51,8 +51,8 @@ from sweeps.files.space_check import (
     split_errors,
     warnings,
 )
-from sweeps.files.wandb import is_wandb, translated
-from sweeps.files.yaml_file import flatten, flow_text, read_yaml
+from sweeps.files.wandb import Translation, is_wandb, translated
+from sweeps.files.yaml_file import Document, flatten, flow_text, read_yaml
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
@@ -388,14 +388,23 @@ def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
         raise SpecError(path, [reason])
     if not is_wandb(content):
         return validated(SweepSpec, content)
-    translation = translated(content, stem=path.stem)
-    if (code := translation.content.get("program", translation.content.get("command"))) and not _runs_programs():
-        raise SpecError(path, [f"line 1: a program such as {code} cannot be run yet. Write train: mine:train"])
-    document = content.with_content(translation.content, renamed=translation.renamed, mistakes=translation.errors)
-    spec = validated(SweepSpec, document)
+    return validated_translation(content, translated(content, stem=path.stem))
+
+
+def validated_translation(content: Document, translation: Translation, *, with_errors: bool = True) -> SweepSpec:
+    """Return the sweep of a translated file.
+
+    Args:
+        content: the file of W&B.
+        translation: its content as that of a sweep file.
+        with_errors: report keys without an equivalent as errors; otherwise they are left out.
+
+    Raises:
+        SpecError: with every error, each with the line of the file.
+    """
+    mistakes = translation.errors if with_errors else {}
+    spec = validated(
+        SweepSpec, content.with_content(translation.content, renamed=translation.renamed, mistakes=mistakes)
+    )
     spec._notes = tuple(translation.lines())
     return spec
-
-
-def _runs_programs() -> bool:
-    return "program" in SweepSpec.model_fields

@@ -87,7 +87,7 @@ class Translation:
 
 
 def is_wandb(content: Mapping[str, Any]) -> bool:
-    """Return whether a file is one of W&B: it has a key that only W&B has, or names that are no fields."""
+    """Return whether a file is one of W&B: it has a key that only W&B has, or usual names instead of fields."""
     if content.keys() & _MARKS or is_of_wandb(content.get("early_terminate")):
         return True
     parameters = content.get("parameters")
@@ -95,7 +95,10 @@ def is_wandb(content: Mapping[str, Any]) -> bool:
         return False
     if any(_is_nested(each) for each in parameters.values()):
         return True
-    return not content.keys() & set(_OURS) and any(not _is_field(str(name)) for name in parameters)
+    if "train" in content:
+        return False
+    others = [str(name) for name in parameters if not _is_field(str(name))]
+    return any(map(path_of_name, others)) or (bool(others) and not content.keys() & set(_OURS))
 
 
 def translated(content: Mapping[str, Any], *, stem: str, built_in: bool = False) -> Translation:
@@ -424,8 +427,9 @@ def _add_validation(result: Translation) -> None:
     metric = result.content.get("metric")
     name = metric.get("name", "val_accuracy") if isinstance(metric, Mapping) else "val_accuracy"
     base, parameters = result.content.get("base", {}), result.content.get("parameters")
-    is_given = isinstance(parameters, Mapping) and "data.validation_size" in parameters
-    if not isinstance(base, Mapping) or "data" in base or is_given or not str(name).startswith("val_"):
+    data = base.get("data", {}) if isinstance(base, Mapping) else None
+    is_searched = isinstance(parameters, Mapping) and "data.validation_size" in parameters
+    if not isinstance(data, Mapping) or "validation_size" in data or is_searched or not str(name).startswith("val_"):
         return
-    result.content["base"] = {**base, "data": {"validation_size": VALIDATION_SIZE}}
+    result.content["base"] = {**base, "data": {**data, "validation_size": VALIDATION_SIZE}}
     result.note("base", f"{VALIDATION_SIZE:,} of the training images are held out for {name}")

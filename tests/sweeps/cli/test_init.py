@@ -207,3 +207,76 @@ class TestTheSizeOfATrial:
         own = TrainingConfig.model_validate({"epochs": 9, "data": {"train_size": 777, "validation_size": 99}})
         base = yaml.safe_load(sized(10, around=own, around_name="quick-003").text)["base"]
         assert (base["epochs"], base["data"]["train_size"]) == (9, 777)
+
+
+WANDB = """\
+program: train.py
+project: demo
+name: My first sweep
+method: bayes
+metric: {name: val_acc, impute: worst}
+early_terminate: {type: hyperband, max_iter: 27, s: 2}
+parameters:
+  learning_rate: {min: 0, max: 0.1}
+  fc_layer_size: {values: [64, 128]}
+  hidden: {parameters: {depth: {values: [1, 2]}}}
+  optimizer: {values: [SGD, Adam, rmsprop]}
+  epochs: {value: 27}
+"""
+
+
+class TestConversion:
+    def test_a_file_of_wandb_becomes_one_of_ours_with_comments(self, cli: Cli, tmp_path: Path) -> None:
+        theirs, mine = tmp_path / "theirs.yaml", tmp_path / "mine.yaml"
+        theirs.write_text(WANDB, encoding="utf-8")
+
+        result = cli("init", mine, "--from", theirs, "--model", "resnet")
+
+        text = mine.read_text(encoding="utf-8")
+        spec = load_spec(mine)
+        assert result.exit_code == 0, result.output
+        assert "5 keys without an equivalent" in result.stdout
+        assert spec.notes == ()
+        assert list(spec.parameters) == ["optimizer.lr", "optimizer.name", "epochs", "model.name"]
+        assert list(jsonschema.Draft7Validator(file_schema("sweep")).iter_errors(yaml.safe_load(text))) == []
+        for line in (
+            "# project: demo (not used here)",
+            "# metric.impute: worst (not used here)",
+            "  # min: 1e-07, since 0 is invalid",
+            "  # parameters.fc_layer_size: {values: [64, 128]} (the built-in networks have no such field)",
+            "  # parameters.hidden.parameters.depth: {values: [1, 2]} (the built-in networks have no such field)",
+        ):
+            assert line in text.splitlines()
+        assert "\n  # parameters.optimizer.values.2: rmsprop ('rmsprop' is not available" in text
+        assert [line for line in text.splitlines() if len(line) > 120 and "$schema" not in line] == []
+
+    def test_a_converted_file_has_the_given_name_or_the_files(self, cli: Cli, tmp_path: Path) -> None:
+        theirs = tmp_path / "theirs.yaml"
+        theirs.write_text(WANDB.replace("name: My first sweep\n", ""), encoding="utf-8")
+
+        cli("init", tmp_path / "mine.yaml", "--from", theirs, "--model", "simple")
+        cli("init", tmp_path / "named.yaml", "--from", theirs, "--model", "simple", "--name", "other")
+
+        assert (load_spec(tmp_path / "mine.yaml").name, load_spec(tmp_path / "named.yaml").name) == ("mine", "other")
+
+    @pytest.mark.parametrize(
+        ("text", "options", "words"),
+        [
+            (WANDB, ("--time", "3m"), "--time is not for a converted file"),
+            (WANDB.replace("max: 0.1", "max: -1"), (), "line 8: parameters.optimizer.lr: min 0 is above max -1"),
+            ("defaults: [a]\n", (), "the file is one of Hydra"),
+            ("name: x\nparameters: {optimizer.lr: {values: [0.1]}}\n", (), "the file is not one of W&B"),
+            (None, (), "the file does not exist"),
+        ],
+    )
+    def test_what_cannot_be_converted_is_refused_and_nothing_written(
+        self, text: str | None, options: tuple[str, ...], words: str, cli: Cli, tmp_path: Path
+    ) -> None:
+        theirs, mine = tmp_path / "theirs.yaml", tmp_path / "mine.yaml"
+        if text is not None:
+            theirs.write_text(text, encoding="utf-8")
+
+        result = cli("init", mine, "--from", theirs, "--model", "simple", *options)
+
+        assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+        assert not mine.exists()

@@ -324,7 +324,10 @@ LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
         ("optimizer.lr: {values: [0.1, 0.2]}", "data.train_size: {values: ['1000', 1000]}"),
         "8: parameters.data.train_size.values", ("'1000' and 1000 are equal for this field",),
     ),
-    "a field without its block": (("optimizer.lr", "lr"), "8: parameters.lr", ("did you mean 'optimizer.lr'?",)),
+    "a field without its block": (
+        ("optimizer.lr", "bias_lr_factor"), "8: parameters.bias_lr_factor",
+        ("did you mean 'optimizer.bias_lr_factor'?",),
+    ),
     "an argument of an operation": (
         ("train_size: 300,", "augmentation: [normalize, {pad: {pixel: 4}}],"),
         "6: base.data.augmentation", ("pad", "'pixel'", "did you mean 'pixels'?"),

@@ -169,7 +169,9 @@ def test_an_override_is_read_as_if_it_stood_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(USUAL, encoding="utf-8")
 
-    spec = load_spec(path, overrides=["run_cap=3", "parameters.learning_rate={values: [0.1]}"])
+    spec = load_spec(
+        path, overrides=["run_cap=3", "limits.timeout=2h", "base.epochs=2", "parameters.learning_rate={values: [0.1]}"]
+    )
 
     assert (spec.run_cap, spec.parameters["optimizer.lr"].choices) == (3, (0.1,))
     assert not any(note.startswith("run_cap") for note in spec.notes)
