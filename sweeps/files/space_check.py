@@ -172,7 +172,7 @@ def _repeated(space: SearchSpace, path: str, values: Sequence[Any], configs: Seq
 def _meaning(field: Any) -> Hashable:
     if isinstance(field, BaseModel):
         return field.model_dump_json()
-    if isinstance(field, Mapping):
+    if isinstance(field, Mapping | list):
         return json.dumps(field, sort_keys=True)
     return (isinstance(field, bool), field)
 

@@ -202,8 +202,6 @@ class SweepSpec(FileOfConfigurations):
             for name in missing
         ]
         code = self.user_code
-        if code is not None and (self.metric.name not in METRICS and "goal" not in self.metric.model_fields_set):
-            errors.append(f"metric.goal: missing for {self.metric.name}. Set maximize or minimize")
         if code is not None and "metric" not in self.model_fields_set:
             errors.append(f"metric: missing for {code}. Set the name of a number that it yields, and the goal")
         if code is None and self.metric.name not in METRICS:

@@ -13,6 +13,7 @@ import yaml
 from sweep_fakes import Cli, tiny
 
 from sweeps.core.errors import SpecError
+from sweeps.driver.estimate import preview
 from sweeps.files.distributions import distribution_of, suggest
 from sweeps.files.foreign import PAGE
 from sweeps.files.metric_goal import is_better_if_larger
@@ -48,6 +49,31 @@ def leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
             yield from leaves(parameter["parameters"], f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", parameter
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder, into which the scripts of the files are put."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_file_can_be_planned_and_gives_each_parameter_a_value(path: Path, project: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    words = [content.get("program"), *(word for word in content.get("command", ()) if str(word).endswith(".py"))]
+    for script in filter(None, words):
+        (project / script).resolve().parent.mkdir(parents=True, exist_ok=True)
+        (project / script).write_text("", encoding="utf-8")
+
+    spec = load_spec(path)
+    (first, *_) = preview(spec, 1)
+
+    expected = [name for name, _ in leaves(content["parameters"])]
+    assert len(spec.parameters) == len(expected)
+    if spec.program is not None:
+        given = list(first.arguments())
+        assert [name for name in expected if not any(f"{each}.".startswith(f"{name}.") for each in given)] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
