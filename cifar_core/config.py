@@ -330,7 +330,7 @@ class TrainingConfig(StrictModel):
         }
 
     def shortened(self, scale: float) -> TrainingConfig:
-        """Return the configuration with a share of its epochs, at least one; fields counted in epochs scale along."""
+        """Return the configuration with a share of its epochs, at least one. Fields counted in epochs are scaled."""
         config = self.model_copy(update={"epochs": _scaled(self.epochs, scale)})
         for path in EPOCH_FIELDS:
             block, _, field = path.partition(".")

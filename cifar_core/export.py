@@ -146,15 +146,15 @@ def _require_writable(path: Path, *, overwrite: bool) -> None:
     if "\0" in str(path) or not _is_text(str(path)):
         raise ExportError(f"{str(path)!r} cannot be written: its name must be UTF-8, because the JSON contains it")
     if path.is_dir():
-        raise ExportError(f"{path} is a folder: name a file in it")
+        raise ExportError(f"{path} is a folder. Name a file in it.")
     if not path.parent.is_dir():
-        raise ExportError(f"there is no folder {path.parent} for {path.name}: create it, or name another")
+        raise ExportError(f"there is no folder {path.parent} for {path.name}. Create it, or name another.")
     for file in (path, about_path_of(path)):
         exists = os.path.lexists(file)
         if exists and (file.is_symlink() or not file.is_file()):
-            raise ExportError(f"{file} exists and is not a regular file: name another")
+            raise ExportError(f"{file} exists and is not a regular file. Name another.")
         if exists and not overwrite:
-            raise ExportError(f"{file} already exists: name another file, or overwrite it (--force)")
+            raise ExportError(f"{file} already exists. Name another file, or overwrite it (--force).")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ExportError(f"{path} cannot be written: you have no permission to write to the folder {path.parent}")
 

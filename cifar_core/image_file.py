@@ -84,7 +84,7 @@ def _fetched(url: str) -> bytes:
         with urllib.request.urlopen(request, timeout=FETCH_SECONDS) as response:
             kind = response.headers.get_content_type() if "Content-Type" in response.headers else ""
             if kind.startswith("text/") or kind in ("application/json", "application/xhtml+xml"):
-                raise ImageError(f"the server returned {kind}, which is not an image: use the URL of the image itself")
+                raise ImageError(f"the server returned {kind}, which is not an image. Use the URL of the image itself.")
             if int(response.headers.get("Content-Length") or 0) > MAX_BYTES:
                 raise _too_many_bytes()
             while piece := response.read(65536):

@@ -47,7 +47,7 @@ class Classifier(nn.Module):
     def __init__(
         self, network: nn.Module, config: TrainingConfig, *, class_names: tuple[str, ...] = CLASS_NAMES
     ) -> None:
-        """Take a trained network.
+        """Wrap a trained network.
 
         Args:
             network: maps N×3×32×32 normalised images to N×10 logits.

@@ -112,7 +112,7 @@ def start(
     """
     torch_device = resolve_device(device)
     if config.precision == "float16" and torch_device.type != "cuda":
-        raise DeviceError("precision float16 needs a CUDA GPU: use float32 or bfloat16 on a CPU")
+        raise DeviceError("precision float16 needs a CUDA GPU. Use float32 or bfloat16 on a CPU.")
     # Hashed first: building raises if a file has changed since.
     source = source_of(config.model)
     with seeded(config.seed, torch_device):
@@ -317,7 +317,7 @@ def _confusion(images: DeviceImages | None, measured: Evaluation) -> Confusion:
 def _require_same_run(state: TrainingState, config: TrainingConfig, *, train_size: int) -> None:
     if not config.is_same_run(state.config):
         raise StateMismatchError(
-            "the state belongs to another configuration: train with state.config, or pass no state"
+            "the state belongs to another configuration. Train with state.config, or pass no state."
         )
     if state.train_size != train_size:
         raise StateMismatchError(

@@ -170,7 +170,7 @@ def can_create(path: Path) -> bool:
 
 
 def has_disk_space(folder: Path, *, size: int = 1_000_000) -> bool:
-    """Return whether a folder's disk has room for `size` bytes; True if the folder cannot be written at all."""
+    """Return whether a folder's disk has at least `size` bytes free; True if the folder cannot be written at all."""
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             return file.write(bytes(size)) == size

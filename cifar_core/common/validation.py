@@ -20,18 +20,18 @@ _BRANCH = re.compile(r"bool|int|float|str|none|literal\[.*\]|constrained-\w+|lax
 _SHOULD = "Input should be "
 
 _KINDS = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number of fewer digits",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "int_parsing_size": "an integer of fewer digits",
     "float_type": "a number",
     "float_parsing": "a number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "string_type": "a text",
-    "dict_type": "keys with values",
-    "model_type": "keys with values",
-    "model_attributes_type": "keys with values",
+    "string_type": "a string",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
     "tuple_type": "a list",
     "list_type": "a list",
 }
@@ -113,18 +113,18 @@ def _remedy(value: Any, details: Sequence[ErrorDetails]) -> str:
     """Return the correction, where it is known."""
     kinds = {_KINDS.get(detail["type"]) for detail in details}
     is_scalar = isinstance(value, bool | int | float | str)
-    if kinds == {"a text"} and is_scalar:
+    if kinds == {"a string"} and is_scalar:
         read = " (YAML reads yes, no, on and off as booleans)" if isinstance(value, bool) else ""
         return f": write it in quotes{read}"
     if kinds == {"a list"} and is_scalar:
         return f": write [{value}]"
-    if value is None and kinds & {"a list", "keys with values"}:
+    if value is None and kinds & {"a list", "a mapping"}:
         return ": it is empty. Remove the key, or write a value below it"
     if isinstance(value, Mapping) and list(value) == ["value"]:
         return f": write {value['value']!r} without `value`"
     if kinds == {"a list"} and isinstance(value, Mapping):
         return ": write `- ` before it, or [ and ] around it"
     one = all(detail["type"] in _KINDS or detail["type"] == "literal_error" for detail in details)
-    if isinstance(value, list | tuple) and one and not kinds & {"a list", "keys with values"}:
+    if isinstance(value, list | tuple) and one and not kinds & {"a list", "a mapping"}:
         return ": write one value, not a list"
     return ""

@@ -45,7 +45,7 @@ def write(folder: Path, images: FetchedImages, *, source: str, fingerprints: Fin
 
 
 def publish(folder: Path, directory: Path) -> None:
-    """Move the files of `folder` into `directory`, replacing existing ones. Maps of the old files stay valid."""
+    """Move the files of `folder` into `directory`, replacing existing ones, whose open memory maps stay valid."""
     for name in (*FILES, META):
         (folder / name).replace(directory / name)
 

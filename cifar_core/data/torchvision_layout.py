@@ -40,7 +40,7 @@ def write_torchvision_files(root: Path, *, train: LabelledImages, test: Labelled
             _write(folder / name, {"batch_label": name, "labels": part.labels_N.tolist(), "data": np.array(data)})
         _write(folder / _META, meta)
     except OSError as error:
-        raise DataUnavailableError(f"{folder} cannot be written ({error.strerror}): name another folder") from None
+        raise DataUnavailableError(f"{folder} cannot be written ({error.strerror}). Name another folder.") from None
     return folder
 
 
@@ -57,13 +57,13 @@ def accept_torchvision_files(root: str | Path) -> None:
         content = {name: (folder / name).read_bytes() for name in (*_TRAINING, _TEST, _META)}
     except OSError as error:
         raise DataUnavailableError(
-            f"{folder} does not contain CIFAR-10 for torchvision ({error.strerror}): "
-            f"run `sweeps data --torchvision {root}`"
+            f"{folder} does not contain CIFAR-10 for torchvision ({error.strerror}). "
+            f"Run `sweeps data --torchvision {root}`."
         ) from None
     for names, expected in ((_TRAINING, CIFAR10_FINGERPRINTS.of("train")), ((_TEST,), CIFAR10_FINGERPRINTS.of("test"))):
         if _fingerprints([content[name] for name in names]) != expected:
             raise DataUnavailableError(
-                f"{folder} contains other images: run `sweeps data --torchvision {root}` to write them again"
+                f"{folder} contains other images. Run `sweeps data --torchvision {root}` to write them again."
             )
     md5 = {name: hashlib.md5(each, usedforsecurity=False).hexdigest() for name, each in content.items()}
     CIFAR10.train_list = [[name, md5[name]] for name in _TRAINING]

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The class of a network and the arguments of its constructor besides `num_classes`."""
+    """The class of a network and the arguments of its constructor in addition to `num_classes`."""
 
     path: str
     """Import path of the class, `module:Class`."""

@@ -79,7 +79,7 @@ class ResidualBlock(nn.Module):
         self.activation = nn.ReLU()
 
     def forward(self, maps_NCHW: Tensor) -> Tensor:
-        """Return N×out_channels×H×W feature maps for N×in_channels×H×W ones."""
+        """Return N×out_channels×H×W feature maps for N×in_channels×H×W feature maps."""
         out_NCHW: Tensor = self.residual(maps_NCHW)
         if self.shortcut is not None:
             out_NCHW = out_NCHW + self.shortcut(maps_NCHW)

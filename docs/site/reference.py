@@ -242,7 +242,7 @@ _SWEEP_LINKS = {
 _FORMS = [
     ("`model.name: {values: [simple, resnet]}`", "one of the list"),
     ("`epochs: {value: 6}`", "always this one"),
-    ("`schedule.step_size: {min: 1, max: 4}`", "from 1 to 4: whole numbers, since the field takes only these"),
+    ("`schedule.step_size: {min: 1, max: 4}`", "from 1 to 4: integers, since the field takes only these"),
     ("`optimizer.lr: {min: 0.001, max: 0.3, distribution: log_uniform_values}`", "uniform in the logarithm"),
     ("`model.dropout: {min: 0, max: 0.5, distribution: q_uniform, q: 0.1}`", "0, 0.1, 0.2, 0.3, 0.4 or 0.5"),
     (
@@ -350,7 +350,7 @@ def _kind(schema: Schema, field: Schema) -> str:
         case "boolean":
             return "`true` or `false`"
         case "string":
-            return "text"
+            return "string"
         case [kind, "null"]:
             return _kind(schema, {"type": kind})
     return "any value"

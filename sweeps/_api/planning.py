@@ -266,7 +266,7 @@ def plan(
         seeds: runs of each rung.
         epochs_scale: share of each rung's epochs.
         train_size: largest number of training images.
-        final: plan the final measurement of a ladder with `evaluate: validation`.
+        final: plan the final evaluation of a ladder with `evaluate: validation`.
         probe: time train steps for the estimate.
 
     Raises:

@@ -97,7 +97,7 @@ class LadderResult(Printed):
     file_recipes: FileRecipes
     """Recipes of the rungs in the ladder's file; empty if no file was read."""
     accesses: tuple[str, ...] = ()
-    """Test-set accesses of its final measurement, a sentence each with user and time."""
+    """Test-set accesses of its final evaluation, a sentence each with user and time."""
     summary: RunSummary | None = None
     """Summary of the run; None if nothing was run."""
 
@@ -150,7 +150,7 @@ def ladder(
         seeds: runs of each rung; None for the number in the file, or 1.
         epochs_scale: share of each rung's epochs, at most 1.
         train_size: largest number of training images.
-        final: for a file with `evaluate: validation`: the final measurement of the rungs on the test images.
+        final: for a file with `evaluate: validation`: the final evaluation of the rungs on the test images.
         runs: the runs folder.
         how: as for `run`.
 
@@ -202,7 +202,7 @@ def read_ladder(
         name: of the ladder.
         runs: the runs folder.
         file_recipes: recipes of the rungs in its file; see `recipes_of`.
-        is_final: whether it is a final measurement, whose test-set accesses are listed.
+        is_final: whether it is a final evaluation, whose test-set accesses are listed.
 
     Raises:
         RecordError: the record cannot be read.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sweeps.core.errors import RecordError
+from sweeps.core.formatting import plural
 from sweeps.core.identity import Protocol, replicate_group
 from sweeps.core.results import EpochResult
 from sweeps.core.trial import MeasuredOn, Outcome
@@ -112,7 +113,7 @@ class RungRuns:
         """`complete`, or the number of runs in each state."""
         states = Counter(_state(run, self.measured_on) for run in self.runs)
         counts = ", ".join(state if len(self.runs) == 1 else f"{n} {state}" for state, n in states.items())
-        old = f"; left out: {self.left_out} of an earlier configuration" if self.left_out else ""
+        old = f"; excludes {plural(self.left_out, 'run')} of an earlier configuration" if self.left_out else ""
         return ("complete" if set(states) == {"complete"} else counts or "not run") + old
 
 
@@ -238,7 +239,7 @@ def _change(reader: RecordReader, parent: RungRuns | None, rung: RungRuns) -> st
     try:
         before, after = (reader.configuration(each.runs[0].run_id) for each in (parent, rung))
     except RecordError:
-        return "unknown: recorded by another version"
+        return "unknown: recorded by another version. Read it with that version"
     return join_changes(changes_between(before, after))
 
 

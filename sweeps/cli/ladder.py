@@ -85,7 +85,7 @@ def _warn_of_uncommitted_changes(ladder: Ladder, overrides: tuple[str, ...]) -> 
     if changed or overrides:
         what = f"{' and '.join(changed)} has uncommitted changes" if changed else "--set changes the committed file"
         click.echo(
-            f"warning: {what}. Commit the file before the final measurement, to document that no choice depends on "
+            f"warning: {what}. Commit the file before the final evaluation, to document that no choice depends on "
             "its result.",
             err=True,
         )
@@ -122,7 +122,7 @@ def show_ladder(
 def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> None:
     """Remove one change at a time from a recorded configuration, and show what each contributes.
 
-    A change is a difference from the plainest configuration with the same epochs and images. Variants are compared on
+    A change is a difference from the default configuration with the same epochs and images. Variants are compared on
     the test images; those of a rung of a ladder with `evaluate: validation` on its validation images.
 
     \b

@@ -47,7 +47,7 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
     help='Keep only rows that satisfy an SQL condition, such as "model.width > 8".',
 )
 @click.option(
-    "--sql", type=SQL, metavar="SELECT", help="Run a SELECT over the tables runs, configurations, confirmed, epochs."
+    "--sql", type=SQL, metavar="SELECT", help="Run a SELECT over the tables runs, configurations, confirmed and epochs."
 )
 @click.option(
     "--by", type=COLUMN, metavar="COLUMN", help="Group by a column: count, best, median, share of the variance."

@@ -1,4 +1,4 @@
-"""The `sweeps` command: its verbs, and how an error reaches a person."""
+"""The `sweeps` command: its verbs and error messages."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ def check_storage(storage: str) -> str:
         ValueError: it is not a valid address, or contains a secret.
     """
     if not storage.strip():
-        raise ValueError("the storage is empty. Give a folder, or a URL such as s3://bucket/prefix")
+        raise ValueError(
+            "the value of the storage is an empty string. Give a folder, or a URL such as s3://bucket/prefix"
+        )
     if not is_bucket(storage):
         if half := _MALFORMED_URL.match(storage):
             scheme = half[0].rstrip("/")
@@ -95,7 +97,7 @@ def _without_secrets(url: str, advice: str) -> SplitResult:
         parts = urlsplit(url)
         password = parts.password
     except ValueError:
-        raise ValueError("the URL cannot be parsed") from None
+        raise ValueError("the URL cannot be parsed. Check it for unbalanced [ ] or an invalid port") from None
     if password is not None:
         raise ValueError(f"the URL contains a password, which would be recorded with every run. {advice}")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):

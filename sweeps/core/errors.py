@@ -54,7 +54,7 @@ class DiskFullError(StoreError):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(
-            f"the disk of {path} is full. Everything before this was saved. "
+            f"the disk of {path} is full. All finished epochs are saved. "
             "Free disk space, then run the same command again to resume."
         )
 

@@ -6,7 +6,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """What `sweeps` exits with, for scripts."""
+    """Exit codes of `sweeps`, for scripts."""
 
     meaning: str
 
@@ -31,8 +31,8 @@ FAILED_OF_VERB = {
     "check": "a promise failed",
     "doctor": "a problem remains",
     "rerun": "with `--check`: the result differs by more than the tolerance",
-    "inspect mistakes": "the predictions are not those of the record",
-    "gc": "you did not confirm",
-    "rm": "you did not confirm",
+    "inspect mistakes": "the predictions differ from the recorded ones",
+    "gc": "the confirmation was declined",
+    "rm": "the confirmation was declined",
 }
 """Verb to the meaning of `ExitCode.FAILED`, where it is not about trials."""

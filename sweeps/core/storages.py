@@ -14,7 +14,7 @@ STORAGE, STUDY_STORAGE = "SWEEPS_STORAGE", "SWEEPS_STUDY_STORAGE"
 
 @dataclass(frozen=True, kw_only=True)
 class Storages:
-    """Where a sweep is stored. None stands for the sweep's folder under `runs`."""
+    """Where a sweep is stored. None means the sweep's folder under `runs`."""
 
     storage: str | None = None
     """Folder or URL for checkpoints and logs."""

@@ -71,7 +71,7 @@ class TaskConfig(Protocol):
         ...
 
     def shortened(self, scale: float) -> Self:
-        """Return the configuration with a share of its epochs, at least one. Fields counted in epochs shrink alike."""
+        """Return the configuration with a share of its epochs, at least one. Fields counted in epochs are scaled."""
         ...
 
     def is_same_run(self, other: Any) -> bool:
@@ -490,7 +490,7 @@ class Task(ABC, Generic[ConfigT]):
         return config
 
     def final_config(self, config: ConfigT) -> ConfigT:
-        """Return a configuration without validation images, for the final measurement on the test part."""
+        """Return a configuration without validation images, for the final evaluation on the test part."""
         return config
 
     def final_file(self, content: dict[str, Any], config: ConfigT) -> None:

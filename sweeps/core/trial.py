@@ -82,7 +82,7 @@ class RungLabel:
     index: int
     """Position in the ladder's file, counted from 0."""
     parent: str | None
-    """The rung that its gain is measured against; None for a first rung."""
+    """The rung that its gain is relative to; None for a first rung."""
     full_epochs: int | None = None
     """Epochs of the full budget; None if they were not reduced."""
     full_train_images: int | None = None

@@ -56,7 +56,8 @@ class DryRuns:
         by_fault: dict[str | None, list[TaskConfig]] = {}
         for config, fault in faults:
             by_fault.setdefault(fault, []).append(config)
-        others = "The others can." if len(faults) < len(self.found) else "None of the tested configurations can."
+        others = "The remaining ones" if len(faults) < len(self.found) else "None of the checked ones"
+        others += " passed the check."
         remarks = [
             f"{self._labels(configs)} cannot be trained: {fault}. {others}"
             for fault, configs in list(by_fault.items())[:_SHOWN]

@@ -95,7 +95,7 @@ class RunPlan:
     tested: bool = False
     """Whether each complete run is measured on the test images. Never for a search."""
     final_configs: Sequence[TaskConfig] = ()
-    """Configurations of a ladder's final measurement, whose test-set access is logged."""
+    """Configurations of a ladder's final evaluation, whose test-set access is logged."""
     replicates: bool = False
     """Whether it trains the replicates of a search, in their own study."""
     trained_with: Sequence[TrainedWith] = ()
@@ -333,8 +333,8 @@ def plan_of_retraining(
     task = task_of(config)
     if not task.class_names(config):
         raise SweepError(
-            f"{run} is of the task {task.name}. `sweeps retrain` only takes runs of networks. Change base.epochs in "
-            "its file instead."
+            f"{run} was trained by a custom training function. `sweeps retrain` supports only networks. Change "
+            "base.epochs in its file instead."
         )
     try:
         retrained: TaskConfig = task.retrained(config, epochs=epochs, examples=train_size)

@@ -96,4 +96,7 @@ class Stopping:
         threading.Thread(target=self._print_notice, daemon=True).start()
 
     def _print_notice(self) -> None:
-        self._console.print("stopping after saving every finished epoch. Press Ctrl-C again to stop immediately.")
+        self._console.print(
+            "Stopping. Finished epochs are saved. Press Ctrl-C again to stop at once. The same command resumes in both "
+            "cases."
+        )

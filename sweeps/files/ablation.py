@@ -35,7 +35,7 @@ def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: Measured
     """
     if not task_of(config).class_names(config):
         raise SweepError(
-            f"run {run} is of the task {task_of(config).name}. `sweeps ablate` only takes runs of networks."
+            f"run {run} was trained by a custom training function. `sweeps ablate` supports only networks."
         )
     plain = task_of(config).config_type.model_validate({})
     paths = _changed_paths(config, plain)

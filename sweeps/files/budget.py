@@ -25,7 +25,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not 0 < self.epochs_scale < math.inf:  # also false for NaN
-            raise SweepError(f"the share of the epochs is {self.epochs_scale}. It must be a finite number above 0.")
+            raise SweepError(f"--epochs-scale (epochs_scale) is {self.epochs_scale}. Write a finite number above 0.")
         if self.seeds is not None and not 1 <= self.seeds <= MAX_SEEDS:
             raise SweepError(f"the number of seeds is {self.seeds}. It must be between 1 and {MAX_SEEDS}.")
 

@@ -27,7 +27,7 @@ class Rung:
     index: int
     """Position in the file, counted from 0."""
     parent: str | None
-    """The rung that its gain is measured against; None for a first rung."""
+    """The rung that its gain is relative to; None for a first rung."""
     note: str
     config: TaskConfig
     changes: tuple[Change, ...]
@@ -48,7 +48,7 @@ class Ladder:
     measured_on: MeasuredOn = MeasuredOn.TEST
     """The images that its rungs are compared on."""
     is_final: bool = False
-    """Whether it is the final measurement of a ladder that was chosen on validation images."""
+    """Whether it is the final evaluation of a ladder that was chosen on validation images."""
     text: str = ""
     """The file as YAML, with all overrides and with the content of the files that it extends."""
     files: tuple[Path, ...] = field(default=(), compare=False)
@@ -113,7 +113,7 @@ class Ladder:
 
 
 def _final_text(ladder: Ladder) -> str:
-    """Return the YAML file of a ladder's final measurement. It does not depend on the ladder's own file."""
+    """Return the YAML file of a ladder's final evaluation. It does not depend on the ladder's own file."""
     content = load_yaml(ladder.text)
     config = ladder.rungs[0].config
     task_of(config).final_file(content, config)

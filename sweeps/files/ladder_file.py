@@ -148,19 +148,16 @@ def _check_validation(file: LadderFile, rungs: Sequence[Rung], content: Document
     without = [rung.name for rung in rungs if not _validation_split(rung)[0]]
     if without:
         which = f"rung {without[0]} has" if len(without) == 1 else f"{len(without)} of the rungs have"
-        errors.append(
-            f"evaluate: validation needs validation images, and {which} none. Set base.data.validation_size, such as "
-            "5000"
-        )
+        errors.append(f"evaluate: {which} no validation images. Set base.data.validation_size, such as 5000")
     first, *others = rungs
     other = next((rung for rung in others if _validation_split(rung) != _validation_split(first)), None)
     if not without and other is not None:
         errors.append(
-            f"evaluate: validation needs the same validation images on all rungs, and {first.name} and {other.name} "
-            "differ. Set data.validation_size and data.split_seed in base only"
+            f"evaluate: the rungs {first.name} and {other.name} have different validation images. Set "
+            "data.validation_size and data.split_seed in base only"
         )
     if len(file.name) + len(FINAL) > MAX_NAME:
-        errors.append(f"name: with the suffix {FINAL} of the final measurement it has more than {MAX_NAME} characters")
+        errors.append(f"name: with the suffix {FINAL} of the final evaluation it has more than {MAX_NAME} characters")
     if errors:
         raise SpecError(content.path, content.located(errors))
 
@@ -276,7 +273,10 @@ def _scaled(rungs: Sequence[Rung], scale: Scale) -> tuple[list[Rung], list[str]]
         scaled[rung.name] = replace(rung, config=config, changes=changes)
         lost = [change for change in rung.changes if change.path not in {each.path for each in changes}]
         if before is not None and not errors:
-            errors += [f"scale: cancels a change of rung {rung.name}: {change}" for change in lost]
+            errors += [
+                f"scale: rung {rung.name} no longer differs from its parent in {change}. Change scale, or remove it"
+                for change in lost
+            ]
     return list(scaled.values()), errors
 
 

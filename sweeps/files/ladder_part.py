@@ -28,14 +28,14 @@ class LadderPart:
     """A ladder, and the part of it to run."""
 
     ladder: Ladder
-    """With --final, the ladder of the final measurement."""
+    """With --final, the ladder of the final evaluation."""
     budget: Budget
     chosen: list[str]
     """Names of the rungs to run; empty for all."""
     arguments: list[str]
     """Command-line arguments that select this part."""
     final_arguments: list[str]
-    """Command-line arguments of the final measurement of the same rungs, at the full budget."""
+    """Command-line arguments of the final evaluation of the same rungs, at the full budget."""
 
     @property
     def rungs(self) -> list[Rung]:

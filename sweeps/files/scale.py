@@ -23,7 +23,7 @@ class Scale(StrictModel):
     train_size: int | None = Field(default=None, ge=1)
     """Number of training images, stratified by class. A rung with fewer keeps its own number."""
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Factor of the epochs and of `schedule.step_size`. Each result must be a whole number."""
+    """Factor of the epochs and of `schedule.step_size`. Each result must be an integer."""
     lr: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Factor of the learning rates `optimizer.lr` and `schedule.min_lr`."""
     width: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(

@@ -130,7 +130,7 @@ def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
         "name": {**schema["properties"]["name"], "description": "Name of the rung, unique in the file."},
         "from": {
             "type": ["string", "null"],
-            "description": "Name of the rung that this one changes. Without it, the rung before.",
+            "description": "Name of the rung that this one changes. Without it, the previous rung.",
         },
         "note": {"type": "string", "description": "One line for readers: the purpose of the step."},
     }
@@ -141,7 +141,7 @@ def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
         "minItems": 1,
         "items": {
             "type": "object",
-            "description": "A name, and the changes against the rung before: any field of a training configuration.",
+            "description": "A name, and the changes relative to the previous rung: fields of a training configuration.",
             "required": ["name"],
             "properties": own | blocks,
             # Dotted paths are valid too. Editors only propose nested ones.

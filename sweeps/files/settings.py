@@ -180,13 +180,14 @@ class Metric(StrictModel):
     """Direction: `maximize` for an accuracy, `minimize` for a loss. Without it, the name decides: `maximize` if it
     contains `acc`, `f1`, `auc` or the like, else `minimize`."""
     target: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    """Value that ends the search: once an epoch reaches it, running trials finish and no new ones start."""
+    """Target value of the metric. When an epoch reaches it, no new trial starts, and running trials continue to their
+    end."""
 
     @model_validator(mode="before")
     @classmethod
     def _goal_of_name(cls, values: Any) -> Any:
         if isinstance(values, str) and values in METRICS:
-            raise ValueError(f"needs keys with values. Write metric: {{name: {values}}}")
+            raise ValueError(f"needs a mapping. Write metric: {{name: {values}}}")
         if isinstance(values, Mapping) and "goal" not in values and isinstance(name := values.get("name"), str):
             return {**values, "goal": METRICS.get(name) or ("maximize" if is_better_if_larger(name) else "minimize")}
         return values

@@ -65,9 +65,9 @@ from sweeps.tasks.registry import PROGRAMS, task_named
 VALIDATION = "data.validation_size"
 Method = Literal["bayes", "random", "grid"]
 METHODS: Mapping[Method, str] = {
-    "bayes": "Optuna's TPE, which learns from the results of earlier trials.",
+    "bayes": "Optuna's TPE, which uses the results of earlier trials.",
     "random": "Independent draws from the search space.",
-    "grid": "Every combination in order. It takes lists of values, and ranges of whole numbers or with a step.",
+    "grid": "Every combination in order. It takes lists of values, and ranges of integers or with a step.",
 }
 """Sampler to its description."""
 
@@ -198,12 +198,13 @@ class SweepSpec(FileOfConfigurations):
             errors.append(f"run_cap: method {self.method} needs the number of trials, such as run_cap: 24")
         missing = [name for name in self.task.missing([*self.base, *self.parameters]) if name]
         errors += [
-            f"parameters.{name}: missing, {self.train} has no default. Write {name}: {{values: [...]}} or base.{name}"
+            f"parameters.{name}: required by {self.train}, which has no default. Write {name}: {{values: [...]}} or "
+            f"base.{name}"
             for name in missing
         ]
         code = self.user_code
         if code is not None and "metric" not in self.model_fields_set:
-            errors.append(f"metric: missing for {code}. Set the name of a number that it yields, and the goal")
+            errors.append(f"metric: required for {code}. Set the name of a number that it yields, and the goal")
         if code is None and self.metric.name not in METRICS:
             errors.append(f"metric.name: unknown metric {self.metric.name!r}: {closest(self.metric.name, METRICS)}")
         elif code is None and self.metric.name.startswith("val_") and space.min_value(VALIDATION) == 0:

@@ -265,7 +265,7 @@ def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> Document:
     content, reading = _parse(text, path)
     if not isinstance(content, dict):
         what = {"NoneType": "nothing", "list": "a list", "str": "a string"}.get(type(content).__name__, "one value")
-        raise SpecError(path, [f"line 1: the file contains {what} instead of keys with values such as `name: quick`"])
+        raise SpecError(path, [f"line 1: the file contains {what} instead of a mapping such as `name: quick`"])
     locations = {key: f"line {line}" for key, line in reading.lines.items()}
     document = Document(path, content, mistakes=reading.mistakes, locations=locations)
     for override in overrides:

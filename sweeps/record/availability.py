@@ -62,7 +62,7 @@ def describe_record(runs: Path) -> str:
     """Return the address of the record in use and its state, without secrets."""
     uri = store_uri(runs)
     if is_absent(uri):
-        return f"none yet at {redact(uri)}"
+        return f"no record yet at {redact(uri)} (the first `sweeps run` creates it)"
     return f"the server {redact(uri)} answers" if is_server(uri) else f"{redact(uri)} can be read"
 
 

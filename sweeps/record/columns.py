@@ -171,7 +171,8 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(name="run_id", meaning="Id of the run in MLflow.", read=lambda run: run.run_id),
         Column(
             name="status",
-            meaning="Outcome: `complete`, `pruned`, `diverged`, `failed`, `interrupted` or `running`.",
+            meaning="Outcome: `complete`, `pruned`, `diverged`, `failed`, `interrupted` or `running`. Tables also show "
+            "`did not learn`, for a complete run that is not ranked.",
             read=lambda run: run.outcome.value,
         ),
         _metric(
@@ -206,15 +207,16 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         Column(name="ci_high", meaning="Upper bound of this interval.", kind=Kind.REAL, unit=Unit.SHARE),
         Column(
             name="search_accuracy",
-            meaning="Accuracy in the search of a configuration that replicates confirm. Its `val_accuracy` is the mean "
-            "of the replicates.",
+            meaning="For a confirmed configuration: its accuracy in the search, before confirmation. Its "
+            "`val_accuracy` is the mean of the replicates.",
             kind=Kind.REAL,
             unit=Unit.SHARE,
             title="search acc %",
         ),
         Column(
             name="p_holm",
-            meaning="p-value of Welch's t-test against the best mean, for Holm's procedure at the 5 % level.",
+            meaning="Holm-adjusted p-value of Welch's t-test against the best mean (for single runs, of a test of two "
+            "proportions). Not significant above 0.05.",
             kind=Kind.REAL,
             title="p (Holm)",
         ),
@@ -255,7 +257,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         _tag("git_sha", meaning="Git commit that the run used."),
         Column(name="started", meaning="Start of the run, ISO 8601 in UTC.", kind=Kind.TIME, read=_started),
         _metric(
-            "best_val_accuracy", meaning="Largest `val_accuracy` of all epochs. It does not rank.", unit=Unit.SHARE
+            "best_val_accuracy", meaning="Largest `val_accuracy` of all epochs. Not used for ranking.", unit=Unit.SHARE
         ),
         _tag("metric", meaning="Name of the metric that the search optimises."),
         Column(
@@ -289,7 +291,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             read=lambda run: run.rung_index,
             is_last=True,
         ),
-        _tag("rung_parent", meaning="Rung that this rung changes.", is_last=True),
+        _tag("rung_parent", meaning="Parent of the rung.", is_last=True),
         Column(
             name="full_epochs",
             meaning="Epochs of the rung at the full budget.",

@@ -96,7 +96,8 @@ class MlflowReader:
         config = recorded_config(run.tags, run.params)
         if config is None:
             raise RecordError(
-                f"the configuration of run {run_id} cannot be read: another version of this project recorded it"
+                f"the configuration of run {run_id} cannot be read, because another version of this project recorded "
+                "it. Read it with that version."
             )
         return config
 

@@ -191,7 +191,8 @@ class Tracker:
             budget.use_up()
         if reason is not None or self.unwritten:
             _log.warning(
-                "%s could not be written to the record at %s (%s). No results were lost: the next start writes them.",
+                "%s could not be written to the record at %s (%s). No results were lost. Run the same command again to "
+                "write them.",
                 plural(self.unwritten, "trial") if self.unwritten else "the end of the sweep",
                 redact(self._uri),
                 (reason or "the store refused it").rstrip("."),

@@ -1,4 +1,4 @@
-"""Successive halving, asynchronous (Li et al. 2020), as Optuna has it."""
+"""Asynchronous successive halving (Li et al. 2020), with Optuna's pruner."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Asha(Halving):
-    """Compare a trial at each milestone with all trials that reached it before (Li et al. 2020)."""
+    """Compare a trial at each milestone with all trials that have reached it (Li et al. 2020)."""
 
     type: Literal["asha"] = "asha"
 

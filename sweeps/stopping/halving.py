@@ -1,4 +1,4 @@
-"""What the rules of successive halving share: milestones, at each of which one trial in a few continues."""
+"""Base of the successive-halving rules: milestones, at each of which one trial in `reduction_factor` continues."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sweeps.stopping.rule import StoppingRule
 
 
 class Halving(StoppingRule):
-    """Stop, at each milestone, all but one trial in `reduction_factor`."""
+    """Continue one trial in `reduction_factor` at each milestone, and stop the others."""
 
     reduction_factor: int = Field(default=3, ge=2)
     """One trial in this many continues at each milestone. Milestones are `min_epochs` times its powers."""
 
     def expected_epochs(self, epochs: int) -> float:
-        """Return the mean epochs of a trial; early in a search more continue, with little to compare with."""
+        """Return the mean epochs of a trial. Early in a search more trials continue, because few can be compared."""
         kept, share, at = 0.0, 1.0, 0
         for milestone in self._milestones(epochs):
             kept += share * (milestone - at)

@@ -1,4 +1,4 @@
-"""Several halvings that begin to stop at different epochs (Li et al. 2018), as Optuna has it."""
+"""Several brackets of successive halving with different first milestones (Li et al. 2018), with Optuna's pruner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stop what is below the median of the others (Golovin et al. 2017), as Optuna has it."""
+"""Median stopping (Golovin et al. 2017), with Optuna's pruner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import optuna
 
 NEEDS = 5
-"""Complete trials before which Optuna's median pruner stops none."""
+"""Number of complete trials before Optuna's median pruner stops any trial."""
 
 
 class Median(StoppingRule):

@@ -1,4 +1,4 @@
-"""Contract of a rule of early stopping."""
+"""Base class of the early stopping rules."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class StoppingRule(StrictModel, abc.ABC):
 
     @abc.abstractmethod
     def pruner(self, *, epochs: int) -> optuna.pruners.BasePruner:
-        """Return Optuna's pruner; its resource is the epoch.
+        """Return the Optuna pruner, whose resource is the epoch.
 
         Args:
-            epochs: of a whole trial.
+            epochs: Epochs of a complete trial.
         """
 
     @abc.abstractmethod
@@ -43,20 +43,20 @@ class StoppingRule(StrictModel, abc.ABC):
         """Return the mean epochs of a trial of a long search, for an estimate.
 
         Args:
-            epochs: of a whole trial.
+            epochs: Epochs of a complete trial.
         """
 
     @property
     def sentence(self) -> str:
-        """How trials end, for a screen."""
+        """Description for the plan, such as `stopped early by asha`."""
         return f"stopped early by {self.type}"
 
     def never_acts(self, *, epochs: int, run_cap: int | None) -> str | None:
-        """Return why no trial is ever stopped in a sweep, behind the key that is wrong; None where one may be.
+        """Return `key: reason` if the rule can never stop a trial of the sweep, else None.
 
         Args:
-            epochs: of a whole trial, the most that the space holds.
-            run_cap: trials of the sweep; None for no limit.
+            epochs: Largest number of epochs of a complete trial in the search space.
+            run_cap: Number of trials; None for no limit.
         """
         if self.min_epochs < epochs:
             return None

@@ -1,6 +1,6 @@
 """Rules of early stopping, a file each: fields, Optuna's pruner, expected epochs, the sentence on screens.
 
-A new rule is a new file here; tests/sweeps/stopping asks of each what every rule has to do.
+A new rule is a new file here. tests/sweeps/stopping runs the conformance tests on each rule.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ RULES: Mapping[str, type[StoppingRule]] = {
 
 
 def parse_rule(value: Any) -> Any:
-    """Return the rule that `early_terminate` of a file describes; what is no mapping, as it is.
+    """Return the rule of an `early_terminate` block; return any value that is not a mapping unchanged.
 
     Raises:
         ValueError: the type is missing or unknown.
-        pydantic.ValidationError: a field of the rule is wrong.
+        pydantic.ValidationError: a field of the rule is invalid.
     """
     if not isinstance(value, Mapping):
         return value

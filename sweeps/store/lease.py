@@ -52,7 +52,7 @@ def make_table(engine: sql.Engine) -> None:
 
 
 def holder_of(engine: sql.Engine, sweep: str) -> dict[str, Any] | None:
-    """Return the published information of the driver that holds a sweep's lease; None if nobody holds it."""
+    """Return the published information of the driver that holds a sweep's lease; None if it is free."""
     with engine.begin() as connection:
         if not sql.inspect(connection).has_table(_LEASES.name):
             return None

@@ -89,12 +89,12 @@ def _damaged(path: Path, fault: str, *, sweep: SweepInventory, record: TrialReco
             text = f"{problem}. Run `sweeps doctor --fix` to copy it from another sweep"
             return Finding(text=text, repair=partial(_copy_checkpoint, path, sweep, inventory))
         return Finding(
-            text=f"{problem} and has no copy. Its result stays in the record. To predict with it, restore the "
-            f"file from a copy, or delete {path.parent} and train it again under another sweep name"
+            text=f"{problem} and has no copy. Its result stays in the record. Run "
+            f"`sweeps rerun {record.key[:8]}` to train it again and restore the file"
         )
     if before.is_file() and checksum_fault(before) is None:
-        return remark(f"{problem}. The trial resumes from the checkpoint before, one epoch earlier")
-    text = f"{problem}. The trial starts again at the next start. Run `sweeps doctor --fix` to delete the file"
+        return remark(f"{problem}. The trial resumes from its previous checkpoint, one epoch earlier")
+    text = f"{problem}. The trial will restart from epoch 1. Run `sweeps doctor --fix` to delete the file"
     return Finding(text=text, repair=partial(_delete_damaged, path, sweep))
 
 
@@ -122,4 +122,4 @@ def _delete_damaged(path: Path, sweep: SweepInventory) -> str:
         for file in (path, previous_file(path)):
             if file.is_file() and checksum_fault(file) is not None:
                 file.unlink()
-    return f"deleted {path}. Its trial starts again"
+    return f"deleted {path}. Its trial will restart from epoch 1"

@@ -123,7 +123,7 @@ def free(garbage: Garbage, *, runs: Path) -> int:
     if garbage.run_ids or garbage.path.name == "mlflow.db":
         return purge_deleted_runs(garbage.path)
     if not is_inside(garbage.path, runs.resolve()):
-        raise SweepError(f"{garbage.path} now leads out of {runs} and was not deleted")
+        raise SweepError(f"{garbage.path} is now outside {runs} (through a link) and was not deleted.")
     size = bytes_of(garbage.path)
     try:
         with _rerun_lock(garbage):
@@ -153,7 +153,7 @@ def orphaned_checkpoints(inventory: Inventory) -> Iterator[Garbage]:
         kept = sweep.kept_keys | inventory.complete_keys | lost
         for path in _folders(sweep.folder.checkpoints, inventory.runs):
             if path.name not in kept and _is_checkpoint_folder(path):
-                why = outcomes.get(path.name, "of no trial")
+                why = outcomes.get(path.name, "belongs to no trial")
                 yield Garbage(kind=Kind.ORPHAN, path=path, bytes=bytes_of(path), why=why, sweep=sweep.name)
 
 

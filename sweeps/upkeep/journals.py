@@ -83,7 +83,7 @@ def _strays(folder: SweepFolder) -> Iterator[Finding]:
             yield Finding(text=problem)
     for path in folder.regenerable_files:
         if is_stray(path):
-            text = f"{path} is not a file. The next start or `sweeps doctor --fix` renames it"
+            text = f"{path} is not a file. Run `sweeps doctor --fix` to rename it"
             yield Finding(text=text, repair=partial(_move_aside, path))
 
 

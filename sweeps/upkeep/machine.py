@@ -41,7 +41,7 @@ def check_disk(inventory: Inventory) -> Result:
             enough = bytes_in_words(ENOUGH_BYTES)
             text = f"only {texts[-1]} ({folder}; {enough} are needed). Free disk space, for example with `sweeps gc`"
             findings.append(Finding(text=text))
-    return Result(ok_text=f"{', '.join(texts)} (at least {bytes_in_words(ENOUGH_BYTES)} each)", findings=findings)
+    return Result(ok_text=f"{', '.join(texts)} ({bytes_in_words(ENOUGH_BYTES)} required in each)", findings=findings)
 
 
 def check_shared_memory(inventory: Inventory) -> Result:
@@ -56,7 +56,7 @@ def check_shared_memory(inventory: Inventory) -> Result:
             "instead. In a container start it with --shm-size=2g"
         )
         return Result(ok_text="", findings=[remark(text)])
-    return Result(ok_text=f"{bytes_in_words(free)} free in {_SHARED_MEMORY} (at least {enough})")
+    return Result(ok_text=f"{bytes_in_words(free)} free in {_SHARED_MEMORY} ({enough} required)")
 
 
 def check_data(inventory: Inventory) -> Result:
@@ -71,15 +71,15 @@ def check_data(inventory: Inventory) -> Result:
 def check_ray(inventory: Inventory) -> Result:
     """Find Ray processes that were started by a driver of this runs folder and are still running."""
     found = abandoned_processes(inventory.runs)
-    count = "a process" if len(found) == 1 else f"{len(found)} processes"
-    text = f"{count} of Ray outlived the driver: {_named(found)}. Run `sweeps doctor --fix` to end exactly these"
+    count = "a Ray process is" if len(found) == 1 else f"{len(found)} Ray processes are"
+    text = f"{count} left over from a driver: {_named(found)}. Run `sweeps doctor --fix` to end exactly these"
     findings = [Finding(text=text, repair=partial(_end_processes, inventory.runs))] if found else []
-    return Result(ok_text="no process of Ray has outlived a driver of this folder", findings=findings)
+    return Result(ok_text="no Ray process is left over from a driver of this folder", findings=findings)
 
 
 def _end_processes(runs: Path) -> str:
     ended = abandoned_processes(runs, ends=True)
-    return f"ended {_named(ended)}" if ended else "all of them had already ended"
+    return f"ended {_named(ended)}" if ended else "the processes had already ended"
 
 
 def _named(processes: Sequence[tuple[int, str]]) -> str:

@@ -87,14 +87,14 @@ def _findings_of(sweep: SweepInventory, review: RecordReview, runs: Path) -> lis
     lacking = _missing_trials(sweep, review)
     problems = [str(each) for each in _unreadable(sweep, review)]
     if open_runs:
-        problems.append(f"{plural(len(open_runs), 'run')} RUNNING without a driver")
+        problems.append(f"{plural(len(open_runs), 'run')} with the MLflow status RUNNING but no driver")
     if lacking:
         problems.append(f"{plural(len(lacking), 'trial')} missing or outdated in the record")
     if not problems:
         return []
     may_be_others = bool(open_runs) and not review.is_default
     elsewhere = " (unless a driver of another runs folder trains a sweep of this name)" if may_be_others else ""
-    text = f"{sweep.name}: {', '.join(problems)}{elsewhere}. The next start or `sweeps doctor --fix` corrects this"
+    text = f"{sweep.name}: {', '.join(problems)}{elsewhere}. Run `sweeps doctor --fix` to correct this"
     return [Finding(text=text, repair=partial(_write_missing_runs, sweep.folder, runs))]
 
 

@@ -32,9 +32,9 @@ def versions_against(checkout: Path) -> Result:
         checkout: The project's source; if it is not one, the metadata of the installed package are used.
     """
     python, requirements = _requirements(checkout)
-    advice = "Run `make setup`, or install it with `pip install --constraint requirements.lock`"
+    advice = "Run `make setup`, or `pip install --constraint requirements.lock"
     findings = [
-        Finding(text=f"{each.name} {found or 'is not'} installed, {each} is required. {advice}")
+        Finding(text=f"{each.name} {found or 'is not'} installed, {each} is required. {advice} {each.name}`")
         for each, found in _compared(requirements)
         if not _meets(each, found)
     ]

@@ -68,10 +68,10 @@ def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> T
         ladder = load_ladder(path)
         if rung is None:
             names = ", ".join(each.name for each in ladder.rungs)
-            raise SpecError(path, [f"is a ladder: name one of its rungs as {path}:RUNG. Its rungs: {names}"])
+            raise SpecError(path, [f"this is a ladder. Name a rung: {path}:RUNG. Rungs: {names}"])
         return single_config(cast("TrainingConfig", ladder.rung(rung).config), overrides=overrides)
     if rung is not None:
-        raise SpecError(path, [f"is a sweep: it has no rung {rung!r}"])
+        raise SpecError(path, [f"this is a sweep, which has no rung {rung!r}"])
     spec = load_spec(path)
     config = single_config(spec.base, overrides=overrides)
     chosen = {parse_override(override)[0].removeprefix("base.") for override in overrides}
@@ -86,7 +86,7 @@ def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> T
     if open_:
         searched = "; ".join(f"{name} ({_choices(parameter)})" for name, parameter in open_.items())
         first = next(iter(open_))
-        raise SpecError(path, [f"searches {searched}: choose with --set {first}=VALUE"])
+        raise SpecError(path, [f"this sweep searches {searched}. Choose with --set {first}=VALUE"])
     return config
 
 

@@ -66,7 +66,7 @@ _GRID = """\
 """
 
 _LADDER = """\
-description: Gain of each change against the previous rung
+description: Gain of each change relative to the previous rung
 base:  # configuration of the first rung: any field of a training configuration
   epochs: {epochs}  # passes over the training images
   data: {{train_size: {train_size}}}  # of CIFAR-10's 50,000 training images

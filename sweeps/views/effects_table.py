@@ -125,7 +125,7 @@ def _remarks(effects: Effects) -> Iterator[str]:
         better = "higher" if effects.maximize else "lower"
         yield f"An effect is a change of {effects.metric}: {better} is better."
     if any(parameter.ped_anova is not None for parameter in effects.parameters):
-        yield "Optuna's: PED-ANOVA importance, for the best tenth of the complete trials."
+        yield "The column Optuna's shows the PED-ANOVA importance for the best tenth of the complete trials."
     if effects.more_trials is not None:
         yield f"The next conclusive verdict needs about {plural(effects.more_trials, 'more trial')}."
 

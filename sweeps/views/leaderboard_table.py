@@ -13,6 +13,7 @@ from sweeps.core.formatting import (
     metric_text,
     percent,
     plural,
+    points,
     print_sentence,
     short_names,
 )
@@ -126,7 +127,7 @@ def remarks(table: Table, *, shown: int, hidden: int, left_out: list[str]) -> li
     if protocols > 1:
         remarks.append(f"{protocols} evaluation protocols, each with its own ranks: {order}")
     if metrics := sorted({row["metric"] for row in ranked} - {None, "val_accuracy"}):
-        remarks.append(f"searches by {' or '.join(metrics)} are ranked by it")
+        remarks.append(f"searches that optimise {' or '.join(metrics)} are ranked by that metric")
     if any(row["val_accuracy"] is None and row["metric"] is None for row in ranked):
         remarks.append("rows without validation images are ordered by test accuracy. Do not select a model by it")
     remarks += _confirmations([row for row in ranked if row["rank"] == 1 and row["replicate_of"] is None])
@@ -158,20 +159,13 @@ def _confirmations(best: Sequence[Row]) -> list[str]:
 def _confirmation(row: Row) -> str:
     validated, metric = row["val_accuracy"], row["metric"]
     shown = metric_text(metric, row["metric_value"]) if validated is None and metric else accuracy(validated)
-    new = f"{shown} under {plural(row['replicates'], 'new seed')}"
+    new = f"{shown} ({'mean of ' if row['replicates'] > 1 else ''}{plural(row['replicates'], 'new seed')})"
     if row["search_accuracy"] is None:
         return f"{_trial(row)}: pruned in the search, {new}"
     remark = f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}"
     if _metric_value(row):  # the search did not select by the accuracy
         return remark
-    return f"{remark}: {_optimism(row['search_accuracy'] - row['val_accuracy'])}"
-
-
-def _optimism(share: float) -> str:
-    if abs(share) < 0.00005:
-        return "the search's value was the same"
-    direction = "too high" if share > 0 else "too low"
-    return f"the search's value was {abs(100 * share):.2f} points {direction}"
+    return f"{remark}, a difference of {points(100 * (row['val_accuracy'] - row['search_accuracy']))} points"
 
 
 def _trial(row: Row) -> str:

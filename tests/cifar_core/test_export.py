@@ -402,10 +402,10 @@ def test_under_any_name_there_are_both_files_or_none(checkpoint: Path, name: str
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("", "is a folder: name a file in it"),
-        ("none/a.pt", "there is no folder .*none for a.pt: create it, or name another"),
+        ("", "is a folder. Name a file in it"),
+        ("none/a.pt", "there is no folder .*none for a.pt. Create it, or name another"),
         ("file/a.pt", "there is no folder .*file"),
-        ("file", "file already exists: name another file, or overwrite it"),
+        ("file", "file already exists. Name another file, or overwrite it"),
         ("half", "half.json already exists"),
         ("link", "link exists and is not a regular file"),
         ("/dev/null", "/dev/null exists and is not a regular file"),

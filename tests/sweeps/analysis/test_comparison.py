@@ -655,7 +655,7 @@ class TestReading:
         new = row("baseline", accuracy=0.6, config_id="new", started="2026-01-02T00:00:00Z")
         (only,) = read_rungs(FakeReader(new, row("baseline", seed=1)), sweep="ladder")
         assert [run.accuracy for run in only.measured] == [0.6]
-        assert only.status == "complete; left out: 1 of an earlier configuration"
+        assert only.status == "complete; excludes 1 run of an earlier configuration"
 
     def test_a_run_without_a_result_has_a_status_and_no_numbers(self) -> None:
         rows = (

@@ -107,7 +107,7 @@ def test_an_existing_file_is_kept_unless_forced(trained: Path, here: Path, cli: 
     refused = cli(*arguments)
 
     assert (refused.exit_code, (here / "a.pt").read_text(encoding="utf-8")) == (2, "old")
-    assert "error: a.pt already exists: name another file, or overwrite it (--force)" in refused.stderr
+    assert "error: a.pt already exists. Name another file, or overwrite it (--force)" in refused.stderr
     assert cli(*arguments, "--force").exit_code == 0
     assert torch.load(here / "a.pt", weights_only=True)
 

@@ -141,7 +141,7 @@ class TestEverySubject:
         (["augment", "[flip"], "is not a list of operations"),
         (["augment", "none.yaml"], "none.yaml: the file does not exist"),
         (["augment", ROOT / "experiments" / "quick.yaml"], "choose with --set data.augmentation=VALUE"),
-        (["augment", ROOT / "experiments" / "ladder.yaml"], "is a ladder: name one of its rungs"),
+        (["augment", ROOT / "experiments" / "ladder.yaml"], "this is a ladder. Name a rung"),
         (["augment", "flip", "--image", "FILE"], "cannot be read as an image"),
         (["activations", "tiny", "FOLDER"], "cannot be read as an image: Is a directory"),
         (["activations", "tiny", -1], "No such option"),

@@ -1,4 +1,4 @@
-"""Ladders on validation images: the test set stays sealed until the final measurement."""
+"""Ladders on validation images: the test set stays sealed until the final evaluation."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_final_is_rejected_for_a_ladder_on_test_images(tmp_path: Path, runs: Pat
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no images aside": (
         {"base": {"epochs": 1}},
-        "2 of the rungs have none. Set base.data.validation_size, such as 5000",
+        "2 of the rungs have no validation images. Set base.data.validation_size, such as 5000",
     ),
     "other images aside": (
         {"rungs": [{"name": "a"}, {"name": "b", "data": {"validation_size": 50}}]},
@@ -359,13 +359,13 @@ def test_a_reduced_budget_does_not_change_full_results(tmp_path: Path, runs: Pat
 
     (full,) = [row for row in rows if row["rung"] == "b"]
     assert full["change"] == "optimizer.lr 0.01 → 0.02"
-    assert full["status"] == "complete; left out: 1 of an earlier configuration"
+    assert full["status"] == "complete; excludes 1 run of an earlier configuration"
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (("--epochs-scale", "nan"), "share of the epochs is nan"),
+        (("--epochs-scale", "nan"), "--epochs-scale (epochs_scale) is nan"),
         (("--seeds", "100000000"), "between 1 and 1000"),
         (("--seeds", "2", "--set", "base.seed=4294967295"), "exceed the largest seed, 4294967295"),
         (("--rungs", ","), "--rungs ',' names no rung"),

@@ -201,7 +201,7 @@ def test_a_lost_tracking_server_costs_only_the_last_table(
     assert (models / "killed").exists()
     assert result.exit_code == 0, result.output
     assert "4 complete" in result.stdout
-    (line,) = [text for text in caplog.messages if "the next start writes them" in text]
+    (line,) = [text for text in caplog.messages if "Run the same command again to write them" in text]
     assert url in line
     assert "leaderboard" not in result.stderr
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{recorded_runs}/mlflow.db")

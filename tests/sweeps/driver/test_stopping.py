@@ -42,7 +42,7 @@ def test_a_signal_while_printing_is_handled_after_the_line() -> None:
             time.sleep(0.01)
 
     assert stopping.reason == "signal"
-    assert terminal.getvalue().startswith("a line\nstopping after saving every finished epoch")
+    assert terminal.getvalue().startswith("a line\nStopping. Finished epochs are saved.")
 
 
 def test_a_time_limit_stops_after_its_end() -> None:

@@ -207,11 +207,11 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "a width of 0": ({"scale": {"width": {"deep": 0}}}, ("scale.width.deep", "0")),
     "a width that is a change": (
         {"scale": {"width": {"simple": 8}}, "rungs": [{"name": "wide", "model": {"width": 64}}]},
-        ("scale: cancels a change of rung wide: model.width 32 → 64",),
+        ("scale: rung wide no longer differs from its parent in model.width 32 → 64",),
     ),
     "a train size that is a change": (
         {"scale": {"train_size": 100}, "rungs": [{"name": "few", "data": {"train_size": 1000}}]},
-        ("scale: cancels a change of rung few: data.train_size unset → 1000",),
+        ("scale: rung few no longer differs from its parent in data.train_size unset → 1000",),
     ),
     "factor 0": ({"scale": {"lr": 0}}, ("scale.lr", "greater than 0")),
     "endless factor": ({"scale": {"epochs": float("inf")}}, ("scale.epochs", "finite")),
@@ -307,7 +307,7 @@ class TestOtherVerbs:
         assert "is a ladder, not a sweep. Run it with `sweeps ladder`" in result.stderr
 
     def test_inspect_accepts_a_rung_of_an_extending_file(self, cli: Cli) -> None:
-        assert "is a ladder: name one of its rungs" in cli("inspect", "augment", LAPTOP).stderr
+        assert "this is a ladder. Name a rung" in cli("inspect", "augment", LAPTOP).stderr
         result = cli("inspect", "summary", f"{LAPTOP}:plain")
 
         assert result.exit_code == 0

@@ -221,7 +221,7 @@ TEXTS = {
     "not YAML": ("name: [tiny\nmethod: bayes", "line 2, column 7: invalid YAML"),
     "a key twice": ("name: a\nname: b", "line 2, column 1: invalid YAML: the key 'name' is used twice"),
     "a parameter twice": ("parameters:\n  a: {value: 1}\n  a: {value: 2}", "the key 'a' is used twice"),
-    "a list": ("- name: a", "line 1: the file contains a list instead of keys"),
+    "a list": ("- name: a", "line 1: the file contains a list instead of a mapping"),
     "nothing": ("", "line 1: the file contains nothing"),
     "code": ("name: !!python/object/apply:os.getcwd []", "the tag !!python/object/apply:os.getcwd is not supported"),
 }
@@ -281,7 +281,7 @@ LINES: dict[str, tuple[tuple[str, str], str, tuple[str, ...]]] = {
                    ("empty",)),
     "a date for a name": (("name: tiny", "name: 2024-06-01"), "1: name", ("date", "'2024-06-01' with quotes")),
     "a padded name": (("name: tiny", "name: 007"), "1: name", ("'007' with quotes",)),
-    "a number for a name": (("name: tiny", "name: 1e5"), "1: name", ("a text", "in quotes")),
+    "a number for a name": (("name: tiny", "name: 1e5"), "1: name", ("a string", "in quotes")),
     "one value for a list": (("values: [0.1, 0.2]", "values: 0.1"), "8: parameters.optimizer.lr.values",
                            ("write [0.1]",)),
     "a list alone": (

@@ -112,7 +112,7 @@ def test_the_error_of_a_missing_file_lists_its_folder(tmp_path: Path) -> None:
 
 def test_an_invalid_file_is_reported_with_its_location(tmp_path: Path) -> None:
     assert errors_of(written(tmp_path, "- 1\n")) == [
-        "line 1: the file contains a list instead of keys with values such as `name: quick`"
+        "line 1: the file contains a list instead of a mapping such as `name: quick`"
     ]
     assert errors_of(written(tmp_path, b"a: \xff")) == [
         "the file cannot be read as text: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte"

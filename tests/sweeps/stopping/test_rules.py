@@ -100,7 +100,7 @@ def test_a_rule_that_begins_at_the_last_epoch_never_acts(kind: type[StoppingRule
         ({"min_epochs": 2}, "type is required"),
         ({"type": "median", "reduction_factor": 3}, "reduction_factor"),
         ({"type": "asha", "min_epochs": 0}, "early_terminate.min_epochs"),
-        ("asha", "keys with values"),
+        ("asha", "a mapping"),
     ],
 )
 def test_a_wrong_rule_is_named_with_its_key(wrong: Any, said: str, tmp_path: Any) -> None:

@@ -385,7 +385,7 @@ def test_an_append_on_a_full_disk_leaves_complete_lines(runs: Path, monkeypatch:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))
     try:
-        with pytest.raises(DiskFullError, match="Everything before this was saved"):
+        with pytest.raises(DiskFullError, match="All finished epochs are saved"):
             ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -82,8 +82,8 @@ def test_a_function_is_planned_replicated_and_rerun_but_not_ablated(project: Pat
     assert replicated.exit_code == 0, replicated.output
     assert "bit for bit" in again.stdout, again.output
     assert (ablated.exit_code, retrained.exit_code) == (2, 2)
-    assert "only takes runs of networks" in ablated.stderr
-    assert "only takes runs of networks" in retrained.stderr
+    assert "supports only networks" in ablated.stderr
+    assert "supports only networks" in retrained.stderr
 
 
 def test_a_function_that_is_killed_resumes_after_the_epoch_that_it_saved(project: Path, cli: Cli) -> None:
@@ -225,7 +225,7 @@ def test_a_recorded_result_without_the_metric_fails_that_trial_alone(project: Pa
             {"base": {"deepth": 1}},
             "base.deepth: unknown key 'deepth': did you mean 'depth'? Keywords of formula:train: ",
         ),
-        ({"parameters": {"depth": {"values": [1]}}}, "parameters.rate: missing, formula:train has no default"),
+        ({"parameters": {"depth": {"values": [1]}}}, "parameters.rate: required by formula:train, which has no"),
         ({"parameters": {"rate": {"values": ["high"]}}}, "should be a number"),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:20],

@@ -422,7 +422,7 @@ class TestCheckpoints:
 
         said = assert_mended(doctor, runs, "checkpoints")
 
-        assert "0123456789abcdef (of no trial)" in said
+        assert "0123456789abcdef (belongs to no trial)" in said
         assert not orphan.exists()
         assert (weights / "state.pt").exists()
 

@@ -160,7 +160,7 @@ class TestRanks:
         assert ranks(board)[:3] == [(1, 1), (2, 2), (0, 3)]
         assert set(board.values("rank")[3:]) == {None}
         assert (board.rows[0]["metric_value"], board.rows[0]["val_accuracy"]) == (1.25, 0.5)
-        assert "searches by val_loss are ranked by it" in " ".join(printed(board).split())
+        assert "searches that optimise val_loss are ranked by that metric" in " ".join(printed(board).split())
         (line,) = [line for line in printed(board).splitlines() if "quick-001" in line]
         assert "1.250" in line
 
@@ -201,10 +201,7 @@ class TestRanks:
         assert ranks(board) == [(0, 1), (1, 1), (2, 3), (3, 4)]
         text = " ".join(printed(board).split())
         assert "quick-000 and quick-001 share the rank because they do not differ significantly (Welch's" in text
-        assert (
-            "quick-000: 90.00 % in the search, 70.20 % under 3 new seeds: the search's value was 19.80 points too high"
-            in text
-        )
+        assert "quick-000: 90.00 % in the search, 70.20 % (mean of 3 new seeds), a difference of -19.80 points" in text
 
     def test_the_second_confirmed_one_is_tested_at_holms_next_level(self) -> None:
         # The smaller of two p-values is compared with 0.025, the larger with 0.05: it is between them, and rejected.
@@ -286,7 +283,7 @@ class TestRanks:
 
     def test_a_search_value_that_is_confirmed_exactly_is_reported(self) -> None:
         board = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.70, 0.70)))
-        assert "the search's value was the same" in " ".join(printed(board).split())
+        assert "(mean of 2 new seeds), a difference of +0.00 points" in " ".join(printed(board).split())
 
     def test_an_option_named_rank_does_not_hide_the_rank(self) -> None:
         own = {"model.name": "nets:Net"}
