@@ -190,7 +190,7 @@ class Score:
             if parameter.importance is None:
                 continue
             self.importance[parameter.name] = self.importance.get(parameter.name, 0.0) + parameter.importance
-            is_claimed = parameter.is_sure and not parameter.verdict.startswith("no effect larger than")
+            is_claimed = parameter.is_conclusive and not parameter.verdict.startswith("no effect larger than")
             if parameter.name in truth.adds:
                 self.found += is_claimed
             elif parameter.name != "optimizer.lr" or not truth.lr_slope:

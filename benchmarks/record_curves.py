@@ -185,7 +185,7 @@ SCHEMA = pa.schema(
     metadata={
         "milestones": ",".join(map(str, MILESTONES)),
         "torch": torch.__version__,
-        "seconds": "of training alone, on one thread; other work may have run beside it",
+        "seconds": "of training alone, on one thread; other work may have run at the same time",
     },
 )
 

@@ -43,7 +43,7 @@ def test_every_command_of_the_readme_is_understood(words: list[str]) -> None:
     verb = sweeps.commands[words[0]]
     with verb.make_context(words[0], list(words[1:])) as context:
         for value in context.params.values():
-            if isinstance(value, Path) and value.suffix == ".yaml":
+            if isinstance(value, Path) and value.suffix == ".yaml" and value.name != "mine.yaml":
                 assert (ROOT / value).is_file()
 
 

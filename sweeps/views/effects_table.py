@@ -59,7 +59,7 @@ def effects_to_csv(effects: Effects, path: Path) -> int:
             "high": level.high,
             "trials": level.trials,
             "verdict": parameter.verdict,
-            "is_sure": parameter.is_sure,
+            "is_conclusive": parameter.is_conclusive,
             "more_trials": parameter.more_trials,
             "condition": parameter.condition,
         }

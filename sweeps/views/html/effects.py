@@ -51,7 +51,7 @@ def effects_of(effects: Effects) -> list[Row]:
     return [
         {
             "name": f"{name}: {level.label}", "effect": level.effect, "low": level.low, "high": level.high,
-            "trials": level.trials, "verdict": CONCLUSIVE if parameter.is_sure else INCONCLUSIVE,
+            "trials": level.trials, "verdict": CONCLUSIVE if parameter.is_conclusive else INCONCLUSIVE,
         }
         for name, parameter in zip(_names(effects), effects.parameters, strict=True)
         for level in parameter.levels
@@ -128,7 +128,9 @@ def _finding(effects: Effects) -> str:
     if first.importance is None or first.importance_low is None or first.importance_high is None:
         return f"No effect can be estimated yet. {first.name}: {first.verdict}."
     ends = f"{100 * first.importance_low:.0f} to {100 * first.importance_high:.0f} %"
-    verdicts = [f"{parameter.name}: {parameter.verdict}." for parameter in effects.parameters if parameter.is_sure]
+    verdicts = [
+        f"{parameter.name}: {parameter.verdict}." for parameter in effects.parameters if parameter.is_conclusive
+    ]
     more = "" if effects.more_trials is None or not effects.enough else (
         f" The next conclusive verdict needs about {plural(effects.more_trials, 'more trial')}."
     )  # fmt: skip

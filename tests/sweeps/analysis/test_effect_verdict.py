@@ -21,7 +21,7 @@ def test_half_the_difference_takes_four_times_the_trials() -> None:
     assert needed(difference=2.0) == 4 * needed()
 
 
-def test_a_more_certain_difference_takes_fewer_trials_down_to_the_limit_of_the_noise() -> None:
+def test_a_more_certain_difference_takes_fewer_trials_down_to_the_noise() -> None:
     assert needed(deviation=1.5) < needed()
     assert needed(deviation=0.001) == needed(deviation=0.0001) > 0
 

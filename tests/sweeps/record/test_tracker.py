@@ -125,7 +125,7 @@ def away(runs: Path) -> Iterator[None]:
 
 
 class TestCrashes:
-    def test_after_a_crash_there_is_one_run_per_key_with_each_epoch_once(self, runs: Path, sweep: str) -> None:
+    def test_after_a_crash_each_key_has_one_run_with_each_epoch(self, runs: Path, sweep: str) -> None:
         died = tracker_of(runs, sweep)
         died.write(record_of(sweep, epochs=2))
         assert died.flush()

@@ -54,7 +54,7 @@ def stored(a_book: Book) -> list[optuna.trial.FrozenTrial]:
 
 
 class TestTargetValue:
-    def test_no_trial_is_proposed_once_an_epoch_reaches_it_and_running_ones_finish(self, runs: Path) -> None:
+    def test_no_trial_follows_an_epoch_that_reaches_the_target(self, runs: Path) -> None:
         ledger = grid(runs).open(target_value=0.6)
         first, second = next_trial(ledger), next_trial(ledger)
         ledger.receive(first.number, TrialMessage(epoch=epoch(1, 0.59)))

@@ -396,9 +396,7 @@ class TestDrivers:
 
         assert (doctor(runs)["problem"], doctor(runs)["note"]) == ([], [])
 
-    def test_a_driver_of_another_host_counts_as_running_while_it_has_a_heartbeat(
-        self, runs: Path, doctor: Doctor
-    ) -> None:
+    def test_a_driver_of_another_host_runs_while_it_has_a_heartbeat(self, runs: Path, doctor: Doctor) -> None:
         note = runs / "sweeps" / "tiny" / "driver.json"
         note.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": 0.0, "doing": "run"}))
 

@@ -106,7 +106,7 @@ def ranks(board: Table) -> list[tuple[int, int | None]]:
 
 
 class TestRanks:
-    def test_only_complete_runs_with_a_finite_accuracy_are_ranked_and_the_others_follow(self) -> None:
+    def test_only_complete_runs_with_a_finite_accuracy_are_ranked(self) -> None:
         rows = [
             row(0, 0.9, status="pruned"),
             row(1, 0.5),
@@ -124,7 +124,7 @@ class TestRanks:
         assert {rank for _, rank in found[2:]} == {None}
         assert [trial for trial, _ in found[5:]] == [5, 8, 0, 9, 6]
 
-    def test_ranks_start_at_1_in_each_protocol_and_the_largest_budget_comes_first(self) -> None:
+    def test_ranks_start_at_1_in_each_protocol_largest_budget_first(self) -> None:
         rows = [
             row(0, 0.9, protocol=protocol(epochs=2)),
             row(1, 0.5, protocol=protocol(epochs=20)),
@@ -461,7 +461,7 @@ class TestLadders:
         rows = [rung(name, share, trial=n) for n, (name, share) in enumerate([("a", 0.65), ("b", 0.645), ("c", 0.55)])]
         assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 1), (2, 3)]
 
-    def test_a_test_accuracy_in_addition_to_a_validation_accuracy_does_not_affect_ranks(self) -> None:
+    def test_a_test_accuracy_does_not_affect_ranks_by_validation_accuracy(self) -> None:
         rows = [row(0, 0.6, test_accuracy=0.5), row(1, 0.55, test_accuracy=0.7)]
         assert ranks(query_leaderboard(RowReader(*rows))) == [(0, 1), (1, 2)]
 

@@ -84,7 +84,7 @@ class TestEveryVerb:
             reader, f"tiny-{best['trial']:03d}", runs=recorded
         )
 
-    def test_a_name_of_a_sweep_and_a_trial_is_refused_with_what_to_type(self, recorded: Path, cli: Cli) -> None:
+    def test_a_sweep_followed_by_a_trial_is_refused_with_the_right_name(self, recorded: Path, cli: Cli) -> None:
         for arguments in (["show"], ["predict", recorded.parent / "image.png"], ["rerun"], ["retrain", "--epochs", 4]):
             verb, *more = arguments
             result = cli(verb, "tiny-001", *more, "--runs", recorded)
@@ -96,7 +96,7 @@ class TestEveryVerb:
         assert cli("status", "tiny-001", "--runs", recorded).exit_code == 0  # accepts only sweeps
 
     @pytest.mark.parametrize("verb", ["status", "report", "effects", "replicate", "leaderboard", "finalize"])
-    def test_a_part_of_a_sweep_is_refused_with_the_name_of_the_sweep(self, recorded: Path, verb: str, cli: Cli) -> None:
+    def test_a_part_of_a_sweep_is_refused_with_the_sweep_name(self, recorded: Path, verb: str, cli: Cli) -> None:
         for name in ("tiny-002", "tiny/2"):
             result = cli(verb, name, "--runs", recorded)
             assert result.exit_code == 2
@@ -137,7 +137,7 @@ class TestLookUp:
         assert [each["trial"] for each in find_named(RowReader(*rows), "quick/deep").rows] == [1, 2]
         assert find_named(RowReader(*rows), "deep-s1").row["trial"] == 2
 
-    def test_a_name_of_a_rung_that_is_also_a_run_of_another_refers_to_the_rung(self) -> None:
+    def test_a_rung_name_wins_over_an_equal_run_name(self) -> None:
         rows = (row(0, 0.5, rung="x"), row(1, 0.6, rung="x-s1"), row(2, 0.6, rung="x", seed=1, config_id="config-0"))
 
         assert find_named(RowReader(*rows), "quick/x-s1").row["trial"] == 1

@@ -11,7 +11,7 @@ from sweeps.views.live.live_state import LiveState
 from sweeps.views.live.screen import Screen
 
 
-def test_an_error_while_drawing_keeps_the_last_view_and_does_not_stop_the_sweep() -> None:
+def test_an_error_while_drawing_keeps_the_last_view_and_the_sweep() -> None:
     broken = False
 
     def read() -> LiveState:
