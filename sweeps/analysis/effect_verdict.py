@@ -20,11 +20,11 @@ MAX_MORE_TRIALS = 1000
 _SHRINKAGE_FACTOR = 1.5
 """Factor on the trials that a comparison of two means needs, because effects are shrunk and many are estimated at once.
 Two means of 61 trials have 80 % power. In simulated sweeps 61 trials had 53 %, 80 trials 70 % and 100 trials 88 %."""
-SURE = 0.99
+CONCLUSIVE = 0.99
 """Posterior probability of a verdict. It exceeds that of an interval because a sweep has many values to compare."""
-_Z_SURE, _Z_POWER = 2.326348, 0.841621
-"""Quantiles of the normal distribution: of `SURE`, and of 80 % power."""
-_SURE = f"(conclusive, {100 * SURE:.0f} %)"
+_Z_CONCLUSIVE, _Z_POWER = 2.326348, 0.841621
+"""Quantiles of the normal distribution: of `CONCLUSIVE`, and of 80 % power."""
+_PROBABILITY = f"(conclusive, {100 * CONCLUSIVE:.0f} %)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Verdict:
     """Conclusion about one parameter."""
 
     text: str
-    is_sure: bool = False
+    is_conclusive: bool = False
     more_trials: int | None = None
 
 
@@ -65,22 +65,22 @@ def assess(
     labels = [factor.labels[level] for level in tried]
     gains = estimated.draws if maximize else -estimated.draws
     best = int(gains.mean(axis=0).argmax())
-    if (gains[:, [best]] > np.delete(gains, best, axis=1)).all(axis=1).mean() >= SURE:
-        return Verdict(text=f"{labels[best]} is best {_SURE}", is_sure=True)
+    if (gains[:, [best]] > np.delete(gains, best, axis=1)).all(axis=1).mean() >= CONCLUSIVE:
+        return Verdict(text=f"{labels[best]} is best {_PROBABILITY}", is_conclusive=True)
     clear = {
-        word: [label for label, probability in zip(labels, side.mean(axis=0), strict=True) if probability >= SURE]
+        word: [label for label, probability in zip(labels, side.mean(axis=0), strict=True) if probability >= CONCLUSIVE]
         for word, side in (("better", gains > 0), ("worse", gains < 0))
     }
     clauses = [f"{listed(of)} {'is' if len(of) == 1 else 'are'} {word}" for word, of in clear.items() if of]
     if clauses:
-        return Verdict(text=f"{', '.join(clauses)} than the average {_SURE}", is_sure=True)
+        return Verdict(text=f"{', '.join(clauses)} than the average {_PROBABILITY}", is_conclusive=True)
     worst = int(gains.mean(axis=0).argmin())
     between = gains[:, best] - gains[:, worst]
-    if (between > 0).mean() >= SURE:
-        return Verdict(text=f"{labels[best]} is better than {labels[worst]} {_SURE}", is_sure=True)
+    if (between > 0).mean() >= CONCLUSIVE:
+        return Verdict(text=f"{labels[best]} is better than {labels[worst]} {_PROBABILITY}", is_conclusive=True)
     largest = max(max(-low, high) for _, low, high in estimated.levels.values())
     if largest < RELEVANT_DIFFERENCE[unit] / 2:
-        return Verdict(text=f"no effect larger than {_bound(largest, unit)} (95 % intervals)", is_sure=True)
+        return Verdict(text=f"no effect larger than {_bound(largest, unit)} (95 % intervals)", is_conclusive=True)
     needed = trials_needed(
         difference=max(RELEVANT_DIFFERENCE[unit], float(between.mean())),
         deviation=float(between.std()),
@@ -112,7 +112,7 @@ def trials_needed(
         active: share of the trials in which the parameter is active, 0 to 1.
         trials: present number of trials.
     """
-    z = (_Z_SURE + _Z_POWER) / difference
+    z = (_Z_CONCLUSIVE + _Z_POWER) / difference
     return _SHRINKAGE_FACTOR * max(trials * (z * deviation) ** 2, 2 * levels * (z * noise) ** 2 / active)
 
 

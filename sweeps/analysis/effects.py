@@ -55,7 +55,7 @@ class ParameterEffect:
     """In the order of the file; untried ones have 0 trials."""
     verdict: str
     """One short sentence: `resnet is best (conclusive, 99 %)`."""
-    is_sure: bool
+    is_conclusive: bool
     """Whether the verdict is conclusive: values are better or worse, or there is no relevant effect."""
     more_trials: int | None
     """About how many more trials a conclusive verdict needs; None if there is one or trials would not help."""
@@ -137,7 +137,7 @@ def effects_of(records: Sequence[TrialRecord], *, searched: RecordedSearch) -> E
         epochs_used=tuple(stage.epoch for stage in stages if stage.epoch is not None),
         parameters=tuple(parameters),
         method=describe_method(stages, unit=unit),
-        enough=any(parameter.is_sure for parameter in parameters),
+        enough=any(parameter.is_conclusive for parameter in parameters),
         more_trials=min(more, default=None),
     )
 
@@ -189,7 +189,7 @@ def _effect(
         importance_high=high,
         levels=tuple(levels),
         verdict=verdict.text,
-        is_sure=verdict.is_sure,
+        is_conclusive=verdict.is_conclusive,
         more_trials=verdict.more_trials,
         condition=factor.parameter.condition,
         ped_anova=searched.ped_anova.get(factor.parameter.path),

@@ -225,7 +225,7 @@ def test_differences_among_networks_at_chance_are_no_effect() -> None:
     effects = effects_of(records, searched=one(["a", "b"] * 10, choices=("a", "b")))
 
     assert effects.parameters[0].verdict == "no trial was better than chance at the compared epoch"
-    assert not effects.parameters[0].is_sure
+    assert not effects.parameters[0].is_conclusive
 
 
 def test_a_value_at_chance_is_worse_than_one_that_learns() -> None:

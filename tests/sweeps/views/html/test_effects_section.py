@@ -19,18 +19,19 @@ from sweeps.views.html.write import read_content
 
 LR = ParameterEffect(
     name="optimizer.lr", importance=0.6, importance_low=0.4, importance_high=0.8,
-    verdict="0.01 to 0.3 is best (conclusive, 99 %)", is_sure=True, more_trials=None, condition=None, ped_anova=None,
+    verdict="0.01 to 0.3 is best (conclusive, 99 %)", is_conclusive=True,
+    more_trials=None, condition=None, ped_anova=None,
     levels=(
         Level(label="0.001 to 0.01", trials=4, effect=-2.0, low=-4.0, high=0.5),
         Level(label="0.01 to 0.3", trials=16, effect=3.0, low=1.0, high=5.0),
     ),
 )  # fmt: skip
 MODEL = replace(
-    LR, name="model.name", importance=0.2, verdict="too few trials: about 12 more needed", is_sure=False,
+    LR, name="model.name", importance=0.2, verdict="too few trials: about 12 more needed", is_conclusive=False,
     more_trials=12, condition="it is <b>all</b>",
 )  # fmt: skip
 NOT_ESTIMATED = replace(
-    LR, name="schedule.gamma", importance=None, importance_low=None, importance_high=None, is_sure=False,
+    LR, name="schedule.gamma", importance=None, importance_low=None, importance_high=None, is_conclusive=False,
     verdict="not estimated", levels=(Level(label="0.1", trials=20, effect=None, low=None, high=None),
                                        Level(label="0.5", trials=0, effect=None, low=None, high=None)),
 )  # fmt: skip
