@@ -80,7 +80,7 @@ def test_the_same_trials_give_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("count", range(MIN_TRIALS))
-def test_too_few_trials_give_no_estimate_and_the_verdict_names_how_many_are_missing(count: int) -> None:
+def test_too_few_trials_give_no_estimate_but_a_missing_count(count: int) -> None:
     effects = effects_of(RECORDS[:count], searched=SEARCHED)
 
     missing = MIN_TRIALS - count
@@ -151,7 +151,7 @@ def test_a_range_of_few_values_keeps_them_apart() -> None:
     assert [level.label for level in found.parameters[0].levels] == ["1", "2", "3"]
 
 
-def test_the_levels_of_a_conditional_parameter_count_the_trials_where_it_is_active() -> None:
+def test_levels_of_a_conditional_parameter_count_the_trials_where_it_is_active() -> None:
     effects = effects_of(RECORDS, searched=SEARCHED)
 
     width = of(effects, "model.width")
@@ -160,7 +160,7 @@ def test_the_levels_of_a_conditional_parameter_count_the_trials_where_it_is_acti
     assert width.condition == "model.name is not simple"
 
 
-def test_the_common_effect_of_trials_with_a_conditional_parameter_is_attributed_to_its_condition() -> None:
+def test_a_common_effect_of_a_conditional_parameter_belongs_to_its_condition() -> None:
     wide = [{"model.name": "deep", "model.width": (8, 16)[number % 2]} for number in range(20)]
     searched = RecordedSearch(
         sweep="made",
