@@ -32,7 +32,7 @@ from sweeps.files.settings import FileOfConfigurations
 from sweeps.files.sweep import METHODS
 from sweeps.record.columns import RECORD_COLUMNS, Column, Unit
 from sweeps.stopping.rules import RULES
-from sweeps.tasks.image_schema import config_definitions, referred
+from sweeps.tasks.image_schema import config_definitions, resolve_reference
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -381,7 +381,7 @@ def training_configuration() -> str:
     parts = ["## Top level", _fields(schema, {key: field for key, field in fields.items() if "$ref" not in field})]
     for name, block in TrainingConfig():
         if f"{name}Config".lower() == type(block).__name__.lower():
-            described = referred(schema, fields[name])
+            described = resolve_reference(schema, fields[name])
             docstrings = field_docstrings(type(block))
             own = {key: field | {"description": docstrings[key]} for key, field in described["properties"].items()}
             parts += [f"## {name}", described["description"], _fields(schema, own, block=name), *below.get(name, ())]

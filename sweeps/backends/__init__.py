@@ -1,1 +1,1 @@
-"""Where trials are trained, behind one contract: inline, or by Ray on this machine or a cluster."""
+"""Backends that execute trials, behind one contract: inline, or Ray on this machine or on a cluster."""

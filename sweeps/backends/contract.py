@@ -1,4 +1,4 @@
-"""The contract of a backend: it trains what the ledger hands out, and tells the ledger what the trials say."""
+"""The contract of a backend: it trains the ledger's trials, and passes their messages to the ledger."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sweeps.worker.measure import Measurement
 
 
 class Backend(Protocol):
-    """Trains everything a ledger hands out."""
+    """Trains all trials of a ledger."""
 
     def slots(self) -> Slots:
-        """Return how many trials train at once."""
+        """Return the slots."""
         ...
 
     def train(
@@ -28,9 +28,9 @@ class Backend(Protocol):
         job_of: Callable[[TrialRecord], Job],
         stopping: Callable[[], bool],
     ) -> None:
-        """Train until the ledger is exhausted or `stopping` holds."""
+        """Train until the ledger is exhausted or `stopping` returns True."""
         ...
 
     def measure(self, checkpoint: str, config: TaskConfig) -> Measurement:
-        """Begin to measure the run in a checkpoint's file on the sealed part of its data, on a slot of its own."""
+        """Start the evaluation of a checkpoint's run on the test set, on its own slot."""
         ...

@@ -1,4 +1,4 @@
-"""One trial after the other in this process, without Ray: for a debugger, for tests, for a first look."""
+"""Trains one trial after the other in this process, without Ray: for debugging and tests."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sweeps.worker.session import TrainingStopped, TrialSession
 
 
 class InlineBackend:
-    """One trial after the other in this process, so that a debugger steps into the training."""
+    """Trains one trial after the other in this process, so that a debugger can step into the training."""
 
     def __init__(self, task: AnyTask, resources: Resources, *, is_late: Callable[[], bool] = lambda: False) -> None:
-        """Train nothing yet.
+        """Create the backend.
 
         Args:
-            task: of the sweep.
-            resources: of a trial.
-            is_late: whether the time is over: an epoch may take longer than there is. A signal lets the epoch end.
+            task: Task of the sweep.
+            resources: Resources of a trial.
+            is_late: Returns whether the time limit has passed; stops a trial within an epoch.
         """
         self._task = task
         self._is_late = is_late
@@ -47,11 +47,11 @@ class InlineBackend:
             proposed = ledger.next_trial()
             if proposed is None or isinstance(proposed, Exhausted):
                 return
-            session = TrialSession(job_of(proposed), parts, takes_output=False, is_late=self._is_late)
+            session = TrialSession(job_of(proposed), parts, capture_output=False, is_late=self._is_late)
             with contextlib.closing(session), contextlib.suppress(TrainingStopped):
                 while not stopping() and not ledger.receive(proposed.number, session.step()):
                     pass
 
     def measure(self, checkpoint: str, config: TaskConfig) -> Measurement:
-        """Measure when the result is asked for: there is one slot, this process."""
+        """Return a function that evaluates when it is called, since this process is the only slot."""
         return lambda: measure_on_test(self._task, checkpoint, config=config, device=self.slots().device)

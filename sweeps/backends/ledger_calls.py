@@ -1,4 +1,4 @@
-"""The ledger as the parts of Ray call it."""
+"""Wrapper of the ledger for Ray Tune's components."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweeps.search.ledger import EXHAUSTED, Exhausted, Ledger
 
 
 class LedgerCalls:
-    """The ledger as Ray's parts call it. What it raises would be lost in Ray: it is kept, and ends the sweep."""
+    """Calls the ledger and stores its exceptions, which Ray would swallow. The first one ends the sweep."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -33,7 +33,7 @@ class LedgerCalls:
             return EXHAUSTED
 
     def receive(self, number: int, message: TrialMessage) -> bool:
-        """Tell it what a trial said; return whether the trial is over."""
+        """Pass a trial's message to the ledger; return whether the trial has ended."""
         try:
             return self.failure is not None or self._ledger.receive(number, message)
         except Exception as error:

@@ -17,7 +17,7 @@ from sweeps.core.identity import trial_name
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.stopping import REASON_TEXTS
 from sweeps.notify.message import Event, Message
-from sweeps.notify.targets.target import NotToldError, Target
+from sweeps.notify.targets.target import NotificationError, Target
 from sweeps.search.state import SweepState
 from sweeps.tasks.registry import describe
 
@@ -113,8 +113,8 @@ class _Sender(threading.Thread):
             while not self.inbox.empty():
                 message = self.inbox.get()
             try:
-                self._target.tell(message)
-            except NotToldError as error:
+                self._target.send(message)
+            except NotificationError as error:
                 self.fail(str(error))
             except Exception as error:  # a thread must not print a traceback
                 self.fail(type(error).__name__)

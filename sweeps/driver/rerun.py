@@ -209,7 +209,7 @@ def _train(
     """Return the new epochs, the environment, and the error."""
     from sweeps.worker.session import TrialSession
 
-    session = TrialSession(job, task_of(config).load_parts([config]), takes_output=False)
+    session = TrialSession(job, task_of(config).load_parts([config]), capture_output=False)
     again: list[EpochResult] = []
     facts: dict[str, str] = {}
     with contextlib.closing(session):

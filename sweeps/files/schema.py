@@ -19,7 +19,7 @@ from sweeps.files.settings import METRICS
 from sweeps.files.sweep import SweepSpec
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import RULES
-from sweeps.tasks.image_schema import OWN_NETWORK, config_definitions, field_references, referred
+from sweeps.tasks.image_schema import CUSTOM_NETWORK_PATTERN, config_definitions, field_references, resolve_reference
 
 FileKind = Literal["sweep", "ladder"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
@@ -43,7 +43,7 @@ def file_schema(kind: FileKind) -> Schema:
             "$ref": _CONFIG,
             "description": schema["properties"]["base"]["description"],
         }
-    own = {"required": ["name"], "properties": {"name": {"pattern": OWN_NETWORK}}}
+    own = {"required": ["name"], "properties": {"name": {"pattern": CUSTOM_NETWORK_PATTERN}}}
     options_only_of_own = {"if": own, "else": {"properties": {"options": {"maxProperties": 0}}}}
     schema["allOf"] = [{"properties": {"base": {"properties": {"model": options_only_of_own}}}}]
     (_add_sweep if kind == "sweep" else _add_ladder)(schema, field_references(definitions))
@@ -64,7 +64,8 @@ def configuration_fields() -> dict[str, Schema]:
     """Return the dotted path and the schema of each field of a training configuration."""
     definitions = config_definitions()
     return {
-        path: referred({"$defs": definitions}, reference) for path, reference in field_references(definitions).items()
+        path: resolve_reference({"$defs": definitions}, reference)
+        for path, reference in field_references(definitions).items()
     }
 
 
@@ -162,7 +163,7 @@ def _list_of(value: Schema) -> Schema:
 
 def _parameter(schema: Schema, field: Schema) -> Schema:
     """Return the schema of a parameter for a field, with a range if its values are numbers."""
-    kinds = referred(schema, field)
+    kinds = resolve_reference(schema, field)
     is_number = any(each.get("type") in ("integer", "number") for each in (kinds, *kinds.get("anyOf", ())))
     bound: Any = field if is_number else False
     ends = {"properties": {"min": bound, "max": bound}}

@@ -1,4 +1,4 @@
-"""Telling others how a sweep goes: a web address or a command hears of a new best and of the end.
+"""Notifications about a new best and the end of a sweep to URLs, services and commands.
 
-Nothing here can hold a sweep up or change it.
+They cannot delay or change a sweep.
 """

@@ -1,4 +1,4 @@
-"""What is told: one event of a sweep, as JSON and as environment variables. docs/how-to/watching.md describes it."""
+"""The message of a notification, as JSON and as environment variables. docs/how-to/watching.md describes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 Event = Literal["new_best", "ended", "interrupted", "failed"]
 
 VERSION = 1
-"""Of the JSON; raised when a field changes its meaning."""
+"""Version of the JSON, increased when a field changes its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,27 +21,27 @@ class Message:
     part: str
     """`search`, `replicates`, `ladder` or `retrain`."""
     text: str
-    """All of it in a sentence."""
+    """The event in one sentence."""
     time: float
     """Unix time in seconds."""
     host: str
     reason: str | None
     """Why the sweep stopped early: `error`, or a `StopReason` of sweeps/driver/stopping.py. None otherwise."""
     error: str | None
-    """What to do about it, where there is more to say than the reason."""
+    """Details and advice."""
     outcomes: dict[str, int]
-    """Trials by how they ended, in all starts of the sweep."""
+    """Outcome → number of trials, in all starts of the sweep."""
     trials_done: int
     trials_planned: int | None
     metric: str
     best: dict[str, Any] | None
-    """Of a search, once a trial is complete: `trial`, `value`, `epochs`, `key` and `configuration`."""
+    """For a search with a complete trial: `trial`, `value`, `epochs`, `key` and `configuration`."""
 
     def as_json(self) -> bytes:
         return json.dumps({"version": VERSION, **vars(self)}, ensure_ascii=False).encode("utf-8")
 
     def environment(self) -> dict[str, str]:
-        """Return the main fields as a command finds them; what there is nothing of is empty."""
+        """Return the main fields as environment variables for a command; a missing value is empty."""
         best = self.best or {}
         values = {
             "EVENT": self.event,
@@ -54,7 +54,7 @@ class Message:
             "BEST_TRIAL": best.get("trial"),
             "BEST_VALUE": best.get("value"),
         }
-        # A null byte, which a message of another library may hold, ends an environment variable.
+        # Environment variables must not contain null bytes, which error messages of libraries may.
         return {
             f"SWEEPS_{name}": "" if value is None else str(value).replace("\0", "") for name, value in values.items()
         }

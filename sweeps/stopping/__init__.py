@@ -1,4 +1,4 @@
-"""Rules of early stopping, a file each: fields, Optuna's pruner, expected epochs, the sentence on screens.
+"""Rules of early stopping, one file each: fields, Optuna's pruner, expected epochs, displayed text.
 
 A new rule is a new file here. tests/sweeps/stopping runs the conformance tests on each rule.
 """

@@ -25,7 +25,7 @@ class Median(StoppingRule):
         return optuna.pruners.MedianPruner(n_startup_trials=NEEDS, n_warmup_steps=self.min_epochs)
 
     def expected_epochs(self, epochs: int) -> float:
-        """Return the mean epochs of a trial: about half of them are stopped at once."""
+        """Return the mean epochs of a trial. About half of the trials stop at `min_epochs`."""
         return self.min_epochs + max(0, epochs - self.min_epochs) / 2
 
     def never_acts(self, *, epochs: int, run_cap: int | None) -> str | None:

@@ -40,7 +40,7 @@ class StoppingRule(StrictModel, abc.ABC):
 
     @abc.abstractmethod
     def expected_epochs(self, epochs: int) -> float:
-        """Return the mean epochs of a trial of a long search, for an estimate.
+        """Return the mean epochs of a trial in a long search, for estimates.
 
         Args:
             epochs: Epochs of a complete trial.

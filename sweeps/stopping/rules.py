@@ -13,7 +13,7 @@ from sweeps.stopping.rule import StoppingRule
 RULES: Mapping[str, type[StoppingRule]] = {
     rule.model_fields["type"].default: rule for rule in members("sweeps.stopping", StoppingRule)
 }
-"""Name to rule."""
+"""Name → rule."""
 
 
 def parse_rule(value: Any) -> Any:

@@ -1,1 +1,1 @@
-"""What a trial can be, a file each: networks for images by `cifar_core`."""
+"""Tasks, one file each: image classification with `cifar_core`, and custom training functions."""

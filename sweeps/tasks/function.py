@@ -1,4 +1,4 @@
-"""A training function of the user's own as a task: `train: "mine:train"` in a sweep's file.
+"""A custom training function as a task: `train: "mine:train"` in a sweep file.
 
     def train(trial, *, learning_rate: float, epochs: int = 10):
         weights = trial.load() or initial()
@@ -7,8 +7,8 @@
             trial.save(weights)
             yield {"val_loss": ...}
 
-Its keywords are the parameters of the search (`function_signature`). It yields the numbers of each epoch
-(`function_training`). Nothing here imports torch: a function of numpy, XGBoost or plain Python is trained as well.
+Its keywords are the parameters of the search (`function_signature`). It yields the metrics of each epoch
+(`function_training`). torch is not imported here, since the function may use numpy, XGBoost or plain Python.
 """
 
 from __future__ import annotations
@@ -26,26 +26,32 @@ from cifar_core.common.errors import CheckpointError
 from cifar_core.common.user_modules import FUNCTION
 from sweeps.core.results import EpochResult
 from sweeps.core.task import Task
-from sweeps.tasks.function_signature import FunctionConfig, config_type_of, imported, required, untyped
+from sweeps.tasks.function_signature import (
+    FunctionConfig,
+    config_type_of,
+    import_function,
+    required_keywords,
+    untyped_keywords,
+)
 from sweeps.tasks.function_training import FunctionTraining, read_checkpoint
 from sweeps.tasks.function_trial import Saved
 from sweeps.tasks.values import short_value
 
-_DESCRIBED = 3
-"""Values of a configuration that its description shows."""
+_MAX_DESCRIBED = 3
+"""Maximum number of values in the description of a configuration."""
 
 
 class FunctionTask(Task[FunctionConfig]):
-    """A training function of the user's own; it is imported when its signature or its training is asked for."""
+    """A custom training function, imported when its signature is read or it is trained."""
 
     code_kind = FUNCTION
     logs_artifacts = True
 
     def __init__(self, name: str) -> None:
-        """Name the function.
+        """Create the task.
 
         Args:
-            name: its import path, `module:function`.
+            name: Import path, `module:function`.
         """
         self.name = name
 
@@ -54,25 +60,25 @@ class FunctionTask(Task[FunctionConfig]):
         """The function, imported from files whose content was hashed.
 
         Raises:
-            ModelError: it cannot be imported, or is no function.
+            ModelError: It cannot be imported, or is not a function.
         """
-        return imported(self.name)
+        return import_function(self.name)
 
     @cached_property
     def config_type(self) -> type[FunctionConfig]:
         """The configuration whose fields are the function's keywords.
 
         Raises:
-            ModelError: the function cannot be imported, or has a signature that a search cannot fill.
+            ModelError: The function cannot be imported, or its signature is not supported.
         """
         return config_type_of(self.function, name=self.name)
 
     @property
     def untyped_fields(self) -> Sequence[str]:
-        return untyped(self.function, name=self.name)
+        return untyped_keywords(self.function, name=self.name)
 
     def missing(self, given: Collection[str]) -> list[str]:
-        return [name for name in required(self.function, name=self.name) if name not in given]
+        return [name for name in required_keywords(self.function, name=self.name) if name not in given]
 
     def code_of(self, config: FunctionConfig) -> str | None:
         return config.train
@@ -81,7 +87,7 @@ class FunctionTask(Task[FunctionConfig]):
         return config.train
 
     def describe(self, config: FunctionConfig) -> str:
-        values = list(config.arguments().items())[:_DESCRIBED]
+        values = list(config.arguments().items())[:_MAX_DESCRIBED]
         return ", ".join(f"{name} {short_value(value)}" for name, value in values) or self.name
 
     def named_files(self, config: FunctionConfig) -> Sequence[str]:
@@ -102,7 +108,7 @@ class FunctionTask(Task[FunctionConfig]):
     def load(self, path: Path, config: FunctionConfig, part: Any, *, device: str) -> FunctionTraining:
         stored = read_checkpoint(path)
         if stored["config"] != json.loads(config.model_dump_json()):
-            raise CheckpointError(f"{path} is of another configuration: delete it, or name another sweep")
+            raise CheckpointError(f"{path} is of another configuration. Delete it, or use another sweep name")
         saved = Saved(epoch=stored["saved"], state=stored["state"], generators=stored.get("generators"))
         history = [EpochResult.from_dict(each) for each in stored["history"]][: saved.epoch]
         return self._training(config, device=device, history=history, saved=saved)
@@ -110,12 +116,12 @@ class FunctionTask(Task[FunctionConfig]):
     def _training(
         self, config: FunctionConfig, *, device: str, history: Sequence[EpochResult], saved: Saved | None
     ) -> FunctionTraining:
-        # The record has the values as JSON does, a tuple as a list; the function is called with its own types.
-        called = self.config_type.model_validate(config.model_dump())
+        # Recorded values have JSON types, such as a list for a tuple; the function gets the annotated types.
+        typed = self.config_type.model_validate(config.model_dump())
         return FunctionTraining(
             self.function,
             config,
-            arguments={name: getattr(called, name) for name in config.arguments()},
+            arguments={name: getattr(typed, name) for name in config.arguments()},
             files=self.named_files(config),
             device=device,
             history=history,

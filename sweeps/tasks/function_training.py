@@ -1,4 +1,4 @@
-"""One call of a training function: what it is given, what it yields, and its checkpoint."""
+"""One call of a training function: its arguments, its results, and its checkpoint."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHECKPOINT_FORMAT = 1
 
 
 class FunctionTraining(Training):
-    """One call of a training function, between two of its results."""
+    """One call of a training function, resumable after each of its results."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class FunctionTraining(Training):
         history: Sequence[EpochResult] = (),
         saved: Saved | None = None,
     ) -> None:
-        """Prepare the call.
+        """Create a training. The function is called by `epochs`.
 
         Args:
-            function: yields the numbers of each epoch.
-            config: its keyword arguments, as JSON has them.
-            arguments: the same as the function's own types, without `epochs` and `seed`.
-            files: values of the arguments that may be paths of files that it reads.
+            function: Yields the metrics of each epoch.
+            config: Keyword arguments with JSON types.
+            arguments: The same with the annotated types, without `epochs` and `seed`.
+            files: Values of the arguments that may be paths of files that it reads.
             device: `cpu` or `cuda`.
-            history: the epochs that need not be trained again.
-            saved: the state after the last of them.
+            history: Results of the epochs that are already trained.
+            saved: State after the last of them.
         """
         self._function = function
         self._config = config
@@ -87,21 +87,21 @@ class FunctionTraining(Training):
             folder=self._folder,
             artifacts=self._artifacts,
         )
-        known = inspect.signature(self._function).parameters
-        own = {name: getattr(config, name) for name in ("epochs", "seed") if name in known}
+        parameters = inspect.signature(self._function).parameters
+        common = {name: getattr(config, name) for name in ("epochs", "seed") if name in parameters}
         seed_generators(config.seed)
         began = time.perf_counter()
-        results = _results(self._function(trial, **self._arguments, **own), name=config.train)
+        results = _results(self._function(trial, **self._arguments, **common), name=config.train)
         for values in results:
             self._history.append(self._result(values, seconds=time.perf_counter() - began))
             if len(self._history) == config.epochs and next(results, None) is not None:  # runs the code after its loop
-                raise ModelError(f"{config.train} yielded more than {config.epochs} results: yield `epochs` times")
+                raise ModelError(f"{config.train} yielded more than {config.epochs} results. Yield `epochs` times")
             self._saved = trial.epoch_ended(len(self._history))
             yield self._history[-1]
             began = time.perf_counter()
         raise ModelError(
-            f"{config.train} yielded {len(self._history)} results, of {config.epochs} that `epochs` says: yield once "
-            "an epoch, or change epochs"
+            f"{config.train} yielded {len(self._history)} results, but `epochs` is {config.epochs}. Yield once per "
+            "epoch, or change epochs"
         )
 
     def _result(self, values: Any, *, seconds: float) -> EpochResult:
@@ -109,8 +109,8 @@ class FunctionTraining(Training):
         numbers = _numbers(values, epoch=epoch, name=name)
         if self._history and numbers.keys() != self._history[0].metrics.keys():
             raise ModelError(
-                f"{name} yields {', '.join(numbers)} in epoch {epoch}, and in the first one "
-                f"{', '.join(self._history[0].metrics)}: yield the same names each epoch"
+                f"{name} yielded {', '.join(numbers)} in epoch {epoch}, and {', '.join(self._history[0].metrics)} in "
+                "the first one. Yield the same names in each epoch"
             )
         return EpochResult(epoch=epoch, seconds=seconds, finished_at=time.time(), metrics=numbers)
 
@@ -133,44 +133,44 @@ def _results(returned: Any, *, name: str) -> Iterator[Any]:
         yield from returned
     else:
         raise ModelError(
-            f"{name} returned a {type(returned).__name__}: yield a dictionary of numbers each epoch, or return one"
+            f"{name} returned {type(returned).__name__}. Yield a dictionary of numbers in each epoch, or return one"
         )
 
 
 def _numbers(values: Any, *, epoch: int, name: str) -> dict[str, float]:
-    """Return what a function yielded, as numbers.
+    """Return the metrics that a function yielded.
 
     Raises:
-        ModelError: it is no dictionary of numbers.
-        DivergedError: a number is not finite.
+        ModelError: They are not a dictionary of numbers, or a name is not allowed.
+        DivergedError: A number is not finite.
     """
     if not isinstance(values, Mapping) or not values:
-        raise ModelError(f"{name} yielded {values!r} in epoch {epoch}: yield a dictionary such as {{'val_loss': 0.5}}")
+        raise ModelError(f"{name} yielded {values!r} in epoch {epoch}. Yield a dictionary such as {{'val_loss': 0.5}}")
     numbers: dict[str, float] = {}
     for key, value in values.items():
         if str(key) in TAKEN_METRICS or not METRIC_NAME.fullmatch(str(key)):
-            raise ModelError(f"{name} yields a number called {str(key)!r}: give it another name, of letters and digits")
+            raise ModelError(f"{name} yielded a metric {str(key)!r}. Rename it; use letters and digits")
         try:
             numbers[str(key)] = float(value)
         except (TypeError, ValueError):
-            raise ModelError(f"{name} yielded {key}={value!r} in epoch {epoch}: that is no number") from None
+            raise ModelError(f"{name} yielded {key}={value!r} in epoch {epoch}, which is not a number") from None
         if not math.isfinite(numbers[str(key)]):
             raise DivergedError(epoch=epoch, loss=numbers[str(key)], what=str(key), advice="try other parameters")
         if key in SHARES and not 0 <= numbers[str(key)] <= 1:
-            raise ModelError(f"{name} yields {key}={value!r}: an accuracy is a share, from 0 to 1")
+            raise ModelError(f"{name} yielded {key}={value!r}, but an accuracy must be between 0 and 1")
     return numbers
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds.
+    """Return the content of a checkpoint.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: It cannot be read.
     """
     try:
         content = pickle.loads(verified_payload(read_file(path)))
-    except Exception as error:  # a pickle of anything may raise anything
-        raise CheckpointError(f"{path} cannot be read ({error}): delete it, and the run begins anew") from error
+    except Exception as error:  # unpickling can raise any exception
+        raise CheckpointError(f"{path} cannot be read ({error}). Delete it to train the run again") from error
     if not isinstance(content, dict) or content.get("format") != CHECKPOINT_FORMAT:
-        raise CheckpointError(f"{path} is of another format: delete it, and the run begins anew")
+        raise CheckpointError(f"{path} has another format. Delete it to train the run again")
     return content

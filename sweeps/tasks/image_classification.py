@@ -1,4 +1,4 @@
-"""Networks on CIFAR-10: `cifar_core` behind the contract of a task. torch is imported when one is trained."""
+"""Image classification on CIFAR-10: `cifar_core` behind the contract of a task. torch is imported for training."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class ImageClassification(Task[TrainingConfig]):
 
         torch.set_num_threads(cpus)
         if device == "cuda" and gpu_share < 1:
-            # Ray counts shares of a GPU but limits nothing: one trial could take the memory of the others.
+            # Ray does not enforce shares of a GPU: one trial could use the memory of others.
             torch.cuda.set_per_process_memory_fraction(gpu_share)
 
     def free_memory(self) -> None:
@@ -191,7 +191,7 @@ class ImageClassification(Task[TrainingConfig]):
         data = config.data
         parts = {"training": config.train_images(), "validation": data.validation_size}
         return [
-            # MLflow knows a data set by its name and its digest, and keeps what it was told first.
+            # The name contains size and split, since MLflow identifies a data set by name and digest.
             _dataset(f"CIFAR-10 {part} ({rows} images, split {data.split_seed})", rows=rows, context=part)
             for part, rows in parts.items()
             if rows
@@ -210,7 +210,7 @@ class ImageClassification(Task[TrainingConfig]):
     ) -> TestResult:
         from cifar_core.evaluation import confusion, evaluate
 
-        state = _whole_state(checkpoint, device=device, part_of=part_of)
+        state = _complete_state(checkpoint, device=device, part_of=part_of)
         measured = evaluate(state.model, test, config=state.config)
         return TestResult(
             loss=measured.loss,
@@ -230,7 +230,7 @@ class ImageClassification(Task[TrainingConfig]):
         return json.dumps([config.model.model_dump_json(), is_alone, config.data.start_size, static_fault(config)])
 
     def needs_dry_run(self, config: TrainingConfig) -> bool:
-        # This project's networks train; of a plan of layers it is not known what is left of a single image.
+        # Built-in networks train, except that a plan of layers may fail for a last batch of one image.
         return self.code_of(config) is not None or (last_batch(config) == 1 and config.model.plan is not None)
 
     def static_fault(self, config: TrainingConfig) -> str | None:
@@ -245,7 +245,7 @@ class ImageClassification(Task[TrainingConfig]):
 
 
 class ImageTraining(Training):
-    """One network between two epochs."""
+    """The training of one network, resumable after each epoch."""
 
     def __init__(self, state: TrainingState, split: Split) -> None:
         self._state = state
@@ -273,7 +273,7 @@ class ImageTraining(Training):
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
         return {
             "device": f"{device.type} ({name})",
-            # The order in which threads add up decides the last bit of a result.
+            # The number of threads affects the last bits of a result, through the order of additions.
             "threads": str(torch.get_num_threads()),
             "torch": torch.__version__,
         }
@@ -304,8 +304,8 @@ class ImageTraining(Training):
         add_graph(writer, self._state)
 
 
-def _whole_state(checkpoint: Path, *, device: str, part_of: Callable[[TrainingConfig], Split]) -> TrainingState:
-    """Return a complete run's state; where its file is damaged, from the one before, trained to its end again."""
+def _complete_state(checkpoint: Path, *, device: str, part_of: Callable[[TrainingConfig], Split]) -> TrainingState:
+    """Return the final state of a complete run; if its checkpoint is damaged, from the previous one by training."""
     from cifar_core.checkpoint import load_checkpoint
     from cifar_core.training import train
 
@@ -333,11 +333,11 @@ def _dataset(name: str, *, rows: int, context: str) -> DatasetPart:
 
 
 METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "learning_rate", "images_per_second")
-"""Of an epoch, in the order in which MLflow's pages list them, and offer the first."""
+"""Metrics of an epoch, in the order of MLflow's pages, which select the first."""
 
 
 def epoch_of(result: ImageEpoch) -> EpochResult:
-    """Return an epoch of `cifar_core` as the runner knows one."""
+    """Convert an epoch result of `cifar_core`."""
     metrics = {name: value for name in METRICS if (value := getattr(result, name)) is not None}
     return EpochResult(
         epoch=result.epoch,

@@ -1,4 +1,4 @@
-"""What a run of a network takes, from some steps of it that are timed on random images."""
+"""Estimates of a run's duration from a few timed steps on random images."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from cifar_core.config import TEST_IMAGES, TrainingConfig
 
 PROBE_BATCH = 128
-"""Images of a timed step at most: what larger ones take is no less an image."""
+"""Maximum batch size of a timed step. Larger batches are not faster per image."""
 PROBE_STEPS = 3
 RUN_SECONDS = 1.0
-"""Of a run beside its epochs: placing it, building the network, recording the result."""
+"""Overhead of a run: placing it, building the network, recording the result."""
 EPOCH_SECONDS = 0.15
-"""Of an epoch beside its images: a checkpoint and a report."""
+"""Overhead of an epoch: checkpoint and report."""
 TEST_SECONDS = 1.0
-"""Of measuring on the test images beside them: the weights are read, a slot is waited for."""
+"""Overhead of an evaluation on the test images: reading the weights, waiting for a slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """Seconds that a network takes for one image, on one slot with nothing beside it."""
+    """Seconds per image of a network on one slot without other load."""
 
     train: float
-    """Forward, backward, the optimizer's share of a step, and what is done to the image before."""
+    """Augmentation, forward, backward, and a share of the optimizer step."""
     evaluate: float
 
 
@@ -31,11 +31,11 @@ class ImageProbe:
     """Times train steps and an evaluation of each network once."""
 
     def __init__(self, *, threads: int = 1, device: str = "auto") -> None:
-        """Time nothing yet.
+        """Create a probe.
 
         Args:
-            threads: of a run.
-            device: as of `cifar_core.train`.
+            threads: Threads of a run.
+            device: See `cifar_core.train`.
         """
         self._threads = threads
         self._device = device
@@ -43,23 +43,23 @@ class ImageProbe:
 
     @property
     def timed(self) -> int:
-        """Networks timed so far."""
+        """Number of networks timed so far."""
         return len({kind.partition("\n")[0] for kind in self._timed})
 
     def is_timed(self, config: TrainingConfig) -> bool:
-        """Return whether a configuration's steps were timed already."""
+        """Return whether the steps of a configuration are already timed."""
         return self._kind(config) in self._timed
 
     def seconds(self, config: TrainingConfig) -> float:
-        """Return the seconds of a whole run on one slot: its epochs, each with its evaluation and checkpoint."""
+        """Return the estimated seconds of a full run on one slot: epochs with evaluations and checkpoints."""
         timed = self._of(config)
-        # Images that start smaller grow, and were timed as small as they are in the first epoch.
+        # With a start_size images grow; they were timed at the size of the first epoch.
         grown = sum((config.image_size(epoch) / config.image_size(1)) ** 2 for epoch in range(1, config.epochs + 1))
         evaluated = config.data.validation_size * config.epochs * timed.evaluate
         return RUN_SECONDS + EPOCH_SECONDS * config.epochs + config.train_images() * grown * timed.train + evaluated
 
     def test_seconds(self, config: TrainingConfig) -> float:
-        """Return the seconds that measuring a run on the test images takes on one slot."""
+        """Return the estimated seconds of an evaluation on the test images on one slot."""
         return TEST_SECONDS + TEST_IMAGES * self._of(config).evaluate
 
     def _of(self, config: TrainingConfig) -> Timed:
@@ -98,7 +98,7 @@ def time_images(config: TrainingConfig, *, threads: int = 1, device: str = "auto
     torch.set_num_threads(threads)
     try:
         state = start(batch, train_size=count, device=device)
-        # On a CPU the time that was computed, which whatever else runs at the moment does not stretch.
+        # CPU time on a CPU, since it does not depend on other processes.
         clock, share = (time.process_time, threads) if state.device.type == "cpu" else (time.perf_counter, 1)
         here = on_device(images, state.device)
         steps = train_steps(state, here)

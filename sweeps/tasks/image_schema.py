@@ -1,4 +1,4 @@
-"""The JSON Schema of a training configuration: what `TrainingConfig` refuses, as far as a schema can say it."""
+"""The JSON Schema of a training configuration, as strict as `TrainingConfig` where a schema allows it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from cifar_core.operations.operation import Operation
 from cifar_core.operations.registry import OPERATIONS
 from cifar_core.recipes import RECIPES
 
-OWN_NETWORK = ":"
-"""What the name of a network of one's own holds, and no other."""
+CUSTOM_NETWORK_PATTERN = ":"
+"""Pattern of the names of custom networks."""
 
 
 def config_definitions() -> dict[str, Schema]:
-    """Return the definitions of a schema that refers to `TrainingConfig`: that one and the records inside it.
+    """Return the definitions of `TrainingConfig` and its nested records for a schema that refers to them.
 
-    Each field alone is looked at, so that they are right of a change to another configuration too.
+    Fields are checked independently, so that the definitions are also valid for changes to a configuration.
     """
-    whole = record_schema(TrainingConfig)
-    definitions: dict[str, Schema] = whole.pop("$defs")
-    definitions["TrainingConfig"] = whole
+    schema = record_schema(TrainingConfig)
+    definitions: dict[str, Schema] = schema.pop("$defs")
+    definitions["TrainingConfig"] = schema
     model, data = definitions["ModelConfig"]["properties"], definitions["DataConfig"]["properties"]
     del model["name"]["type"]
-    own = {"type": "string", "pattern": OWN_NETWORK, "description": "A network of your own: `module:Class`."}
-    model["name"]["anyOf"] = [{"enum": list(ARCHITECTURES)}, own]
+    custom = {"type": "string", "pattern": CUSTOM_NETWORK_PATTERN, "description": "A custom network: `module:Class`."}
+    model["name"]["anyOf"] = [{"enum": list(ARCHITECTURES)}, custom]
     units = {"type": "integer", "minimum": 1}
     model["head"]["anyOf"] = [{"type": "array", "items": units}, {"type": "null"}]
     plan = {"type": "array", "items": {"anyOf": [units, {"enum": ["M"]}]}, "contains": units}
@@ -43,7 +43,7 @@ def config_definitions() -> dict[str, Schema]:
 
 
 def field_references(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
-    """Return dotted path to a reference to it, for each field of a configuration that is no block: `optimizer.lr`."""
+    """Return dotted path → schema reference for each field of a configuration, such as `optimizer.lr`."""
     found: dict[str, Schema] = {}
     for name, field in definitions["TrainingConfig"]["properties"].items():
         block = field.get("$ref")
@@ -54,29 +54,29 @@ def field_references(definitions: Mapping[str, Schema]) -> dict[str, Schema]:
     return found
 
 
-def referred(schema: Schema, part: Schema) -> Schema:
-    """Return what a part of a schema refers to; the part itself where it is no reference."""
+def resolve_reference(schema: Schema, part: Schema) -> Schema:
+    """Return the target of a reference in a schema; the part itself if it is not a reference."""
     return reduce(getitem, part["$ref"].split("/")[1:], schema) if "$ref" in part else part
 
 
 def _with_kinds(name: str, description: str, *, block: str, kinds: Mapping[str, tuple[str, ...]]) -> str:
-    """Return a description with the kinds that use the field, and a network's own defaults."""
+    """Return a description with the kinds that use the field and, for networks, its defaults."""
     users = [kind for kind, fields in kinds.items() if name in fields]
     if not users:
         return description
     if block != "model":
         return description if len(users) == len(kinds) else f"{description} Used by {', '.join(users)}."
-    own = [f"{kind} ({_plain(ARCHITECTURES[kind].defaults[name])})" for kind in users]
-    return f"{description} Used by, with its default: {', '.join(own)}."
+    defaults = [f"{kind} ({_yaml_text(ARCHITECTURES[kind].defaults[name])})" for kind in users]
+    return f"{description} Used by, with its default: {', '.join(defaults)}."
 
 
-def _plain(value: Any) -> str:
-    """Return a default as a YAML file has it."""
+def _yaml_text(value: Any) -> str:
+    """Return a default in YAML."""
     return ("null" if value is None else json.dumps(value)).replace('"', "")
 
 
 def _augmentation(field: Schema) -> Schema:
-    """Return the schema of a recipe's name, or of operations: `flip`, `{flip: {p: 0.5}}` or `{op: flip, p: 0.5}`."""
+    """Return the schema of a recipe name or of operations: `flip`, `{flip: {p: 0.5}}` or `{op: flip, p: 0.5}`."""
     recipes = "; ".join(f"{name}: {', '.join(map(_op_name, operations))}" for name, operations in RECIPES.items())
     references = {name: {"$ref": f"#/$defs/{operation.__name__}"} for name, operation in OPERATIONS.items()}
     by_op = {"type": "object", "required": ["op"], "anyOf": list(references.values())}

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a network beside its curves: the images that it is trained on, and its graph."""
+"""Images of the first batch and the graph of a network for TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from cifar_core.training import TrainingState, input_batches
 
 GRID_ROWS, GRID_COLUMNS = 4, 8
 GRID_SCALE = 3
-"""Pixels of the grid for one of an image."""
+"""Size of an image pixel in the grid, in pixels."""
 
 
 def input_grid(config: TrainingConfig, images: LabelledImages) -> Tensor:
-    """Return the first images that the network is trained on as uint8 H×W×3.
+    """Return a grid of the first training images, augmented and not normalised, as uint8 H×W×3.
 
-    They are augmented and not normalised, and stand beside and below each other, on white where there are too few.
+    Missing images are white.
     """
-    # On the CPU: a GPU sees the same images, and its memory is the trial's.
+    # On the CPU, which produces the same images, to save GPU memory.
     inputs_NCHW, _ = next(input_batches(config, on_device(images, torch.device("cpu")), epoch=1))
     pixels_NCHW = denormalize(inputs_NCHW[: GRID_ROWS * GRID_COLUMNS], normalization=config.data.normalization)
     grid_CHW = make_grid(pixels_NCHW, nrow=GRID_COLUMNS, padding=0, pad_value=1).mul(255).round().to(torch.uint8)
@@ -37,9 +37,9 @@ def input_grid(config: TrainingConfig, images: LabelledImages) -> Tensor:
 
 
 def add_graph(writer: Any, state: TrainingState) -> None:
-    """Write the network as it evaluates an image, nothing where it cannot be traced.
+    """Write the graph of the network in evaluation mode; nothing if it cannot be traced.
 
-    Traced on a copy that shares its weights and nothing else: what it draws or counts there the run does not know of.
+    It is traced on a copy that shares only the weights, so that buffers and random generators of the run do not change.
     """
     shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in state.model.parameters()}
     image_NCHW = torch.zeros(1, 3, 32, 32, device=state.device).contiguous(memory_format=state.memory_format)
@@ -55,5 +55,5 @@ def add_graph(writer: Any, state: TrainingState) -> None:
             writer.add_graph(copy.deepcopy(state.model, shared).eval(), image_NCHW, use_strict_trace=False)
         except (KeyboardInterrupt, OSError):
             raise
-        except BaseException:  # sys.exit too: what it does to one image in training is another matter
+        except BaseException:  # sys.exit too
             return

@@ -1,4 +1,4 @@
-"""A base for the configuration of a task: values under plain names, without blocks, every one of which is used."""
+"""A base class for configurations of tasks with plain field names, without blocks or unused fields."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sweeps.core.task import LAST_SEED
 
 
 class PlainConfig(BaseModel):
-    """Implements `sweeps.core.task.TaskConfig`: a task adds its fields."""
+    """Implements `sweeps.core.task.TaskConfig`. A task adds its fields."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     key_version: ClassVar[int] = 1
-    """Part of every key. Raised where the same configuration would be trained otherwise."""
+    """Part of each key. Increase it if the same configuration would be trained differently."""
 
     epochs: int = Field(default=1, ge=1)
     """How many results its training yields."""

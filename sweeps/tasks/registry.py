@@ -1,4 +1,4 @@
-"""The tasks there are, by the name that a file, a job and the record hold."""
+"""The registry of tasks, by the name in files, jobs and the record."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from sweeps.tasks.image_classification import ImageClassification
 from sweeps.tasks.program.task import ProgramTask
 
 IMAGES: AnyTask = ImageClassification()
-"""The task of a file that names none."""
+"""The default task of a file."""
 
 
 PROGRAMS: AnyTask = ProgramTask()
 """The task of a file with a `program`."""
 
 TASKS: dict[str, AnyTask] = {task.name: task for task in (IMAGES, PROGRAMS)}
-"""By name; besides, every function of the user's own is a task. A configuration names its task in the field `train`,
-but those of `IMAGES` have no such field."""
+"""Built-in tasks by name. Custom training functions are tasks too. A configuration names its task in the field `train`,
+which those of `IMAGES` lack."""
 
 
 def task_named(name: str | None) -> AnyTask:
     """Return a task.
 
     Args:
-        name: of a task, or of a function, `module:function`; None for `IMAGES`.
+        name: Name of a task, or `module:function`; None for `IMAGES`.
 
     Raises:
-        KeyError: there is none of this name.
+        KeyError: There is no task of this name.
     """
     if name is not None and is_import_path(name):
         return FunctionTask(name)
@@ -40,25 +40,25 @@ def task_named(name: str | None) -> AnyTask:
 
 
 def task_of(config: TaskConfig) -> AnyTask:
-    """Return the task that a configuration is of."""
+    """Return the task of a configuration."""
     return task_named(getattr(config, "train", None))
 
 
 def read_config(text: str) -> TaskConfig:
-    """Return a configuration as it was recorded as JSON. No code of the user's own is imported for it.
+    """Parse a recorded configuration from JSON, without importing custom code.
 
     Raises:
-        ValueError: it is none.
+        ValueError: It is not a valid configuration.
     """
     return config_of(json.loads(text))
 
 
 def config_of(values: Mapping[str, Any]) -> TaskConfig:
-    """Return a configuration from its fields. No code of the user's own is imported for it.
+    """Create a configuration from its fields, without importing custom code.
 
     Raises:
-        pydantic.ValidationError: it is none.
-        KeyError: it is of a task that there is not.
+        pydantic.ValidationError: A field is invalid.
+        KeyError: There is no such task.
     """
     name = values.get("train")
     of_function = name is not None and is_import_path(name)
@@ -67,5 +67,5 @@ def config_of(values: Mapping[str, Any]) -> TaskConfig:
 
 
 def describe(config: TaskConfig) -> str:
-    """Return a configuration's most telling values in a few words: `resnet, width 16, batch 32, lr 0.0129`."""
+    """Return a short description of a configuration: `resnet, width 16, batch 32, lr 0.0129`."""
     return task_of(config).describe(config)

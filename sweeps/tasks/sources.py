@@ -1,4 +1,4 @@
-"""The files of the user's own that the trials of a task are made of."""
+"""The custom code and files of a task's configurations."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from sweeps.core.task import Task, TaskConfig
 
 
 class TaskSources:
-    """The sources of a task's configurations, as they were when each file was first asked for."""
+    """The sources of a task's configurations. Each file is read at its first use."""
 
     def __init__(self, task: Task[Any]) -> None:
         self._task = task
         self._sources = Sources(kind=task.code_kind)
 
     def of(self, config: TaskConfig) -> Source | None:
-        """Return the source of a configuration; None where no file of the user's own takes part.
+        """Return the source of a configuration; None if it uses no custom code or files.
 
         Raises:
-            ModelError: its code cannot be found, or is no Python.
+            ModelError: The code cannot be found, or is not valid Python.
         """
         return self._sources.of(self._task.code_of(config), files=self._task.named_files(config))
 
     def hash_of(self, config: TaskConfig) -> str | None:
-        """Return the hash of a configuration's source, as `of`."""
+        """Return the hash of a configuration's source; None if it has none. Raises like `of`."""
         source = self.of(config)
         return None if source is None else source.hash
 
     def of_code(self, code: str) -> Source:
-        """Return the source of the user's code at an import path, `module:Name`, as `of`."""
+        """Return the source of custom code at an import path, `module:Name`. Raises like `of`."""
         source = self._sources.of(code)
         assert source is not None, "code has a file"
         return source

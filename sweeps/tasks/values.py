@@ -1,4 +1,4 @@
-"""The values of a configuration as people read them."""
+"""The values of a configuration as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sweeps.core.formatting import number, truncated
 
 
 def value_text(value: Any) -> str:
-    """Return a configuration's value as a person would write it; empty for none."""
+    """Return the text of a configuration's value; empty for None."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -24,15 +24,15 @@ def value_text(value: Any) -> str:
 
 
 def _operation_text(operation: Mapping[str, Any]) -> str:
-    """Return `crop(padding 2, fill reflect)`: the name, and what is not the operation's default."""
+    """Return an operation with its non-default values: `crop(padding 2, fill reflect)`."""
     operation_name = str(operation["op"])
     fields = OPERATIONS[operation_name].model_fields
-    said = [
+    values = [
         f"{name.replace('_', ' ')} {value_text(value)}"
         for name, value in operation.items()
         if name != "op" and (name not in fields or _listed(value) != _listed(fields[name].default))
     ]
-    return operation_name + (f"({', '.join(said)})" if said else "")
+    return operation_name + (f"({', '.join(values)})" if values else "")
 
 
 def _listed(value: Any) -> Any:
@@ -40,5 +40,5 @@ def _listed(value: Any) -> Any:
 
 
 def short_value(value: Any) -> str:
-    """Return a configuration's value for a column: three digits of a number, the beginning of a long text."""
+    """Return the text of a value for a column: a float with three digits, a long text truncated."""
     return number(value) if isinstance(value, float) else truncated(value_text(value), 24)

@@ -1,1 +1,1 @@
-"""One trial in a process of its own: its session, its files, its faults."""
+"""One trial in a worker process: its session, its files, its errors."""

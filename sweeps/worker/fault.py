@@ -1,4 +1,4 @@
-"""What went wrong with a trial, in words: whose fault it was, which class it is of, and which lines are the user's."""
+"""Classification of a trial's exceptions: outcome, error class, and the user's lines of the traceback."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _TORCH_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of me
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Why a trial does not go on."""
+    """The reason why a trial stopped."""
 
     outcome: Outcome
-    """`interrupted` where the machine is to blame: the trial can go on later."""
+    """`interrupted` if the machine is the cause, so that the trial can resume later."""
     error: str
     """One line."""
     error_class: str
-    """An `ErrorClass`, or the exception's own name."""
+    """An `ErrorClass`, or the name of the exception."""
     traceback: str | None = None
-    """Its lines that are the user's own, and the exception's words."""
+    """The user's lines of the traceback, and the exception's message."""
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Return what an exception of a trial's step means."""
-    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Classify an exception of a trial's step."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, DivergedError):
         return Fault(outcome=Outcome.DIVERGED, error=str(error), error_class=type(error).__name__)
     if is_disk_full(error):
-        return Fault(outcome=Outcome.INTERRUPTED, error=f"the disk is full ({words})", error_class=ErrorClass.DISK_FULL)
+        return Fault(outcome=Outcome.INTERRUPTED, error=f"the disk is full ({text})", error_class=ErrorClass.DISK_FULL)
     if isinstance(error, (SupersededError, ProgramLostError)):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.PROCESS_DIED)
     if isinstance(error, StorageUnreachableError):
@@ -49,23 +49,23 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, SourceChangedError):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.CODE_CHANGED)
     if _is_out_of_memory(error):
-        return Fault(outcome=Outcome.INTERRUPTED, error=words, error_class=ErrorClass.OUT_OF_MEMORY)
+        return Fault(outcome=Outcome.INTERRUPTED, error=text, error_class=ErrorClass.OUT_OF_MEMORY)
     error_class = type(error).__name__
     if isinstance(error, ProgramError):
         output = error.output or str(error)
         return Fault(outcome=Outcome.FAILED, error=str(error), error_class=error_class, traceback=output)
     if isinstance(error, (SystemExit, ProcessExit)):
         call = "sys.exit" if isinstance(error, SystemExit) else "os._exit"
-        words = f"the training called {call}({error.args[0] if error.args else ''})"
+        text = f"the training called {call}({error.args[0] if error.args else ''})"
         error_class = ErrorClass.EXITED
-    return Fault(outcome=Outcome.FAILED, error=words, error_class=error_class, traceback=own_lines(error, words))
+    return Fault(outcome=Outcome.FAILED, error=text, error_class=error_class, traceback=user_traceback(error, text))
 
 
-def own_lines(error: BaseException, words: str) -> str:
-    """Return a traceback without the lines of this project, of Python and of what is installed, and what it says."""
+def user_traceback(error: BaseException, text: str) -> str:
+    """Return a traceback without lines of this project, of Python and of installed packages, followed by `text`."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if is_users_file(frame.filename)]
-    return "".join(traceback.format_list(own or frames[-1:])) + words
+    users = [frame for frame in frames if is_users_file(frame.filename)]
+    return "".join(traceback.format_list(users or frames[-1:])) + text
 
 
 def is_users_file(path: str) -> bool:
@@ -78,7 +78,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, ProgramError) and "MemoryError" in str(error):
         return True
-    # torch raises a class of its own for a GPU and a plain RuntimeError for a CPU.
+    # torch raises OutOfMemoryError, a RuntimeError, for a GPU and a plain RuntimeError for a CPU.
     return isinstance(error, (RuntimeError, ProgramError)) and any(
-        words in str(error) for words in _TORCH_OUT_OF_MEMORY
+        text in str(error) for text in _TORCH_OUT_OF_MEMORY
     )

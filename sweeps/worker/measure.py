@@ -1,6 +1,6 @@
-"""The one step that receives the sealed part of the data: measures a complete run on it, once.
+"""Evaluation of a complete run on the test set, once. It is the only step that reads the test set.
 
-A trial never gets it. The weights come from the trial's checkpoint, and only the result goes to the ledger.
+Trials never receive the test set. The weights are read from the checkpoint, and only the result goes to the ledger.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sweeps.core.task import AnyTask, Part, TaskConfig
 
 Measurement = Callable[[], TestResult | None]
-"""Gives the result, or None while there is none yet. Raises as measuring."""
+"""Returns the result, or None while the evaluation runs. Raises its exceptions."""
 
 
 def measure_on_test(
@@ -33,15 +33,15 @@ def measure_on_test(
     test: Any = None,
     part_of: Callable[[TaskConfig], Part] | None = None,
 ) -> TestResult:
-    """Return what the complete run in a checkpoint does on the sealed part of its task's data.
+    """Evaluate the complete run of a checkpoint on the test set of its task.
 
     Args:
-        task: the run's.
-        checkpoint: path, or URL, of its file.
-        config: the run's.
-        device: where to compute.
-        test: the sealed part where it is at hand; None opens it.
-        part_of: gives the data of a configuration, for a checkpoint that is damaged; None loads it.
+        task: Task of the run.
+        checkpoint: Path or URL of the checkpoint.
+        config: Configuration of the run.
+        device: Device of the evaluation.
+        test: The test set; None loads it.
+        part_of: Returns the training data of a configuration, needed if the checkpoint is damaged; None loads it.
     """
     with tempfile.TemporaryDirectory(prefix="sweeps-test-") as scratch:
         return task.measure(
@@ -53,17 +53,17 @@ def measure_on_test(
 
 
 def fetch_weights(task: AnyTask, key: str, *, runs: Path, to: SweepCheckpoints) -> bool:
-    """Copy the checkpoint of a complete run, of whichever sweep, and return whether there is one.
+    """Copy the checkpoint of a complete run from any sweep; return whether there is one.
 
-    A search's results are recorded without a test: with its weights a ladder tests them, and trains nothing again.
+    With it a ladder evaluates results of searches, which have no test result, without training them again.
 
     Args:
-        task: of the run.
-        key: of the run.
-        runs: the runs folder.
-        to: the checkpoints of the sweep that needs it.
+        task: Task of the run.
+        key: Key of the run.
+        runs: The runs folder.
+        to: Checkpoints of the sweep that needs it.
     """
-    # Weights that cannot be had now are as those that are gone: the run is trained again.
+    # If a storage cannot be read the run is trained again.
     with contextlib.suppress(StoreError):
         for found in find_checkpoints(runs, key):
             with contextlib.suppress(CheckpointError, SourceChangedError):

@@ -1,6 +1,6 @@
-"""One trial: drives the training of its task, keeps its checkpoint and its log, and says how it ended.
+"""One trial: runs the training of its task, writes its checkpoint and its log, and reports its outcome.
 
-The same under Ray and inline.
+Used by both backends.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from sweeps.worker.trial_files import files_of
 
 
 class TrainingStopped(BaseException):
-    """Training ended within an epoch, since the time is over; the next start trains that epoch again."""
+    """Training was stopped within an epoch by the time limit. The next start trains that epoch again."""
 
 
 class TrialSession:
-    """A trial from its first epoch, or its last checkpoint, to its end; one `step` an epoch."""
+    """A trial from its first epoch, or its last checkpoint, to its end; one `step` per epoch."""
 
     def __init__(
-        self, job: Job, parts: Parts, *, takes_output: bool = True, is_late: Callable[[], bool] = lambda: False
+        self, job: Job, parts: Parts, *, capture_output: bool = True, is_late: Callable[[], bool] = lambda: False
     ) -> None:
-        """Prepare nothing yet.
+        """Create a session. The training starts at the first `step`.
 
         Args:
-            job: what to train.
-            parts: the data, by the names that its task gives them.
-            takes_output: send to the log what the training prints; not where a debugger talks to a person.
-            is_late: whether to stop within the epoch, asked after each step, where no signal ends this process.
+            job: The trial.
+            parts: Part name of the task → data.
+            capture_output: Write output of the training to the log; False for use with a debugger.
+            is_late: Called after each training step; True stops the training within the epoch.
         """
         self._is_late = is_late
         self._job = job
@@ -58,23 +58,23 @@ class TrialSession:
         self._files = files_of(job)
         self._checkpoint = self._files.checkpoint
         self._training: Training | None = None
-        self._known: Iterator[EpochResult] = iter(())
+        self._loaded_epochs: Iterator[EpochResult] = iter(())
         self._epochs: Iterator[EpochResult] = iter(())
-        self._takes_output = takes_output
+        self._capture_output = capture_output
         self._curves = None if job.curves is None else TrialCurves(Path(job.curves))
         self._warned = False
         self._storage_warning: str | None = None
 
     def step(self) -> TrialMessage:
-        """Train one epoch and say how it went. Never raises what the training raised: it says it.
+        """Train one epoch and return its result. Exceptions of the training are returned in the message.
 
         Raises:
-            TrainingStopped: it was to stop before the epoch's end.
+            TrainingStopped: `is_late` returned True before the epoch's end.
         """
         try:
             with self._logging() as log:
                 message = self._with_warning(self._step(log), log)
-            self._files.keep_log()
+            self._files.store_log()
             if message.outcome is not None:
                 self.close()
                 self._files.close()
@@ -96,7 +96,7 @@ class TrialSession:
                 return self._next_epoch(log)
         except (KeyboardInterrupt, TrainingStopped):
             raise
-        except BaseException as error:  # sys.exit too: a model must not end a worker, or the sweep itself
+        except BaseException as error:  # sys.exit too: a model must not end the worker or the driver
             fault = fault_of(error)
             if fault.outcome is Outcome.FAILED and not isinstance(error, ProgramError):
                 traceback.print_exc(file=log)
@@ -104,7 +104,7 @@ class TrialSession:
             return self._fault(fault)
 
     def _with_warning(self, message: TrialMessage, log: TextIO) -> TrialMessage:
-        """Return a message with what went wrong beside the training, the first time."""
+        """Return a message with the first warning about checkpoint storage or curves."""
         if self._curves is not None and message.outcome is not None:
             self._curves.ended(message.outcome)
         found = self._storage_warning or (None if self._curves is None else self._curves.warning)
@@ -119,15 +119,15 @@ class TrialSession:
         print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
         self._files.fetch()
         training = self._load_or_start(log)
-        self._require_source(training.source)
+        self._check_source(training.source)
         training.use_folders(self._files.folder, self._files.artifacts)
         training.use_log(self._files.log)
         self._training = training
-        known = list(training.history)
+        loaded = list(training.history)
         if self._curves is not None:
             self._curves.begin(training, self._config)
-        # What the checkpoint holds is told again: the driver may have died before it heard of the last epoch.
-        self._known = iter(known)
+        # Epochs of the checkpoint are reported again, since the driver may have failed before it received the last one.
+        self._loaded_epochs = iter(loaded)
         self._epochs = training.epochs(on_step=self._on_step)
 
     def _on_step(self, loss: Any) -> None:
@@ -136,18 +136,18 @@ class TrialSession:
         if self._curves is not None and loss is not None:
             self._curves.on_step(loss)
 
-    def _require_source(self, found: Mapping[str, str] | None) -> None:
-        """Refuse a network of other code than the sweep was started with, which the trial's key stands for.
+    def _check_source(self, found: Mapping[str, str] | None) -> None:
+        """Check that the code is the same as at the start of the sweep, since the trial's key contains its hash.
 
-        Code travels to this machine. A file that an option names does not: where it is needed, building tells.
+        Code is uploaded to this node. Files named by options are not: if one is missing, building the model fails.
         """
         expected, now = self._job.source_files, found or {}
         if expected is None:
             return
-        stayed = set(self._task.named_files(self._config)) - now.keys()
-        wanted = {name: digest for name, digest in expected.items() if name not in stayed}
-        here = {name: digest for name, digest in now.items() if name in wanted}
-        if changes := changed_files(wanted, here):
+        missing = set(self._task.named_files(self._config)) - now.keys()
+        compared = {name: digest for name, digest in expected.items() if name not in missing}
+        here = {name: digest for name, digest in now.items() if name in compared}
+        if changes := changed_files(compared, here):
             raise SourceChangedError(
                 f"the code of {self._task.label(self._config)} has changed since the sweep was started: "
                 f"{', '.join(changes)}"
@@ -155,30 +155,30 @@ class TrialSession:
 
     def _load_or_start(self, log: TextIO) -> Training:
         source = TaskSources(self._task).of(self._config)
-        self._require_source(None if source is None else source.files)
+        self._check_source(None if source is None else source.files)
         for path in existing_versions(self._checkpoint):
             try:
                 training = self._task.load(path, self._config, self._part, device=self._job.device)
             except CheckpointError as error:
-                print(f"not going on from {path.name}: {error}", file=log)
+                print(f"cannot resume from {path.name}: {error}", file=log)
             else:
                 if path != self._checkpoint:
-                    # The next save would keep the damaged one in place of the one that was used.
+                    # The next save would replace this checkpoint by the damaged one.
                     self._checkpoint.unlink(missing_ok=True)
-                which = "" if path == self._checkpoint else f", from the checkpoint before ({path.name})"
-                print(f"going on after epoch {len(training.history)}{which}", file=log)
+                which = "" if path == self._checkpoint else f", from the previous checkpoint ({path.name})"
+                print(f"resuming after epoch {len(training.history)}{which}", file=log)
                 return training
         return self._task.start(self._config, self._part, device=self._job.device)
 
     def _next_epoch(self, log: TextIO) -> TrialMessage:
         assert self._training is not None
-        result = next(self._known, None)
+        result = next(self._loaded_epochs, None)
         if result is None:
             result = next(self._epochs, None)
             if result is None and not self._training.has_ended:
                 raise ModelError(f"the training ended before epoch {self._config.epochs}")
             self._training.save(self._checkpoint)
-            self._storage_warning = self._files.keep_checkpoint(last=self._is_last(result))
+            self._storage_warning = self._files.store_checkpoint(last=self._is_last(result))
             if result is not None:
                 print(_epoch_line(result, of=self._config.epochs), file=log)
                 if self._curves is not None:
@@ -210,12 +210,12 @@ class TrialSession:
         path.parent.mkdir(parents=True, exist_ok=True)
         move_stray_aside(path)
         with contextlib.ExitStack() as taken:
-            # Unbuffered: the last words of a process that dies are in it.
+            # Unbuffered, so that it contains the last output of a process that crashes.
             log = taken.enter_context(io.TextIOWrapper(path.open("ab", buffering=0), "utf-8", write_through=True))
-            if self._takes_output:
+            if self._capture_output:
                 taken.enter_context(contextlib.redirect_stdout(log))
                 taken.enter_context(contextlib.redirect_stderr(log))
-                # Of a crash below Python, such as a segmentation fault, it writes which line led there.
+                # It writes the Python traceback of a crash such as a segmentation fault.
                 faulthandler.enable(log)
                 taken.callback(faulthandler.disable)
             yield log

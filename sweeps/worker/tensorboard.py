@@ -1,6 +1,6 @@
-"""A trial's curves, images, graph and hyperparameters for TensorBoard, beside the record: no result comes from them.
+"""A trial's curves, images, graph and hyperparameters for TensorBoard. No result is computed from them.
 
-What imports TensorBoard is imported where it is used: a node of a cluster that lacks it trains all the same.
+TensorBoard is imported where it is used, so that a cluster node without it can train.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STEP_LOSS = "loss/step"
 FINAL = "Final/val_accuracy"
-"""Capital: the table of hyperparameters shows the first metric in this order, and the others when asked."""
+"""Capitalized, since the table of hyperparameters initially shows only the first metric in alphabetical order."""
 EPOCH_TAGS = {
     "loss/train": "train_loss",
     "loss/validation": "val_loss",
@@ -38,27 +38,27 @@ EPOCH_TAGS = {
     "accuracy/validation": "val_accuracy",
     "learning_rate": "learning_rate",
 }
-"""Tag to field of `EpochResult`."""
+"""Tag → field of `EpochResult`."""
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def trial_folder(runs: Path, record: TrialRecord) -> Path:
-    """Return the folder of one trial's curves: `quick-003`, `quick-003-s1` of a replicate, `baseline-000` of a rung."""
+    """Return the folder of a trial's curves: `quick-003`, `quick-003-s1` for a replicate, `baseline-000` for a rung."""
     if record.rung is None:
         seed = None if record.replicate_of is None else record.config.seed
         name = trial_name(record.sweep, record.trial, replicate_seed=seed)
     else:
-        # Runs of one rung differ in their seed or their budget: the number tells them apart.
+        # With the number, since runs of one rung differ in seed or budget.
         name = f"{_FOREIGN.sub('-', record.rung.name)}-{record.trial:03d}"
     return runs / "tensorboard" / record.sweep / name
 
 
 def remove_curves(runs: Path, sweep: str) -> None:
-    """Delete a sweep's curves; a link goes, what it leads to stays.
+    """Delete a sweep's curves; of a link only the link.
 
     Raises:
-        SweepError: they cannot be deleted.
+        SweepError: They cannot be deleted.
     """
     folder = runs / "tensorboard" / sweep
     try:
@@ -67,44 +67,42 @@ def remove_curves(runs: Path, sweep: str) -> None:
         elif folder.exists():
             shutil.rmtree(folder)
     except OSError as error:
-        raise SweepError(f"{folder} cannot be deleted ({error.strerror}): delete it by hand") from None
+        raise SweepError(f"{folder} cannot be deleted ({error.strerror}). Delete it manually.") from None
 
 
 def require_tensorboard() -> None:
-    """Check that what writes the curves is installed.
+    """Check that TensorBoard is installed.
 
     Raises:
-        SweepError: it is not; says how to install it.
+        SweepError: It is not.
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise SweepError(
-            "tensorboard is asked for and is not installed: "
-            "pip install --constraint requirements.lock -e '.[tensorboard]', or leave out --tensorboard "
-            "(in the file: tensorboard: true)"
+            "tensorboard is not installed. Run `pip install --constraint requirements.lock -e '.[tensorboard]'`, or "
+            "leave out --tensorboard (in the file: tensorboard: true)."
         )
 
 
-def _harmless(method: Callable[..., None]) -> Callable[..., None]:
-    """Let no error of writing curves reach the training: it is printed once as `warning`."""
+def _suppress_errors(method: Callable[..., None]) -> Callable[..., None]:
+    """Catch exceptions of a method and store the first one in `warning`, so that training continues."""
 
     @functools.wraps(method)
-    def harmless(curves: TrialCurves, *arguments: Any) -> None:
+    def wrapped(curves: TrialCurves, *arguments: Any) -> None:
         if curves.warning is None:
             try:
                 method(curves, *arguments)
             except Exception as error:
-                known = error.strerror if isinstance(error, OSError) else None
-                words = known or f"{type(error).__name__}: {error}"
-                curves.warning = f"its curves for TensorBoard are not written any more ({words}); it trains on"
+                reason = error.strerror if isinstance(error, OSError) else None
+                text = reason or f"{type(error).__name__}: {error}"
+                curves.warning = f"writing curves for TensorBoard failed ({text}). Training continues without them"
 
-    return harmless
+    return wrapped
 
 
 class TrialCurves:
-    """Writes a trial's curves under a folder: a batch of points at the end of each epoch; nothing after an error."""
+    """Writes a trial's curves to a folder: a batch of points after each epoch; nothing after an error."""
 
     def __init__(self, folder: Path) -> None:
-        """Write nothing yet."""
         self._folder = folder
         self._writer: Any = None
         self._losses: list[Tensor] = []
@@ -112,21 +110,18 @@ class TrialCurves:
         self._steps_written = 0
         self._training: Training | None = None
         self.warning: str | None = None
-        """Why there are no curves, or not all; None while all is well."""
+        """Message if writing failed; None otherwise."""
 
-    @_harmless
+    @_suppress_errors
     def begin(self, training: Training, config: TaskConfig) -> None:
-        """Write what is known at the start: hyperparameters, images, graph, and the epochs of its checkpoint.
-
-        Points after the checkpoint go: they come again.
-        """
+        """Write hyperparameters, images, graph, and the epochs of the checkpoint; discard points after it."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._training = training
         self._steps_written = len(training.history) * training.steps_per_epoch
         before = list(self._folder.glob("events.out.tfevents.*"))
         kept = _step_losses(self._folder, last_step=self._steps_written) if before else []
-        # A TensorBoard that is open forgets all points of an earlier start; those that count are written again.
+        # A running TensorBoard drops all points of an earlier start; the valid ones are written again.
         self._writer = SummaryWriter(str(self._folder), purge_step=1)
         weakref.finalize(self, _close, self._writer)
         values = {name: value for name, value in config.dotted().items() if value is not None}
@@ -138,27 +133,27 @@ class TrialCurves:
             self._add_epoch(result)
         self._writer.flush()
         for path in before:
-            # Not deleted: a TensorBoard that reads it would stay with it for ever and not find the new one.
+            # Not deleted: a TensorBoard that reads the file would not switch to the new one.
             os.truncate(path, 0)
 
     def on_step(self, loss: Tensor) -> None:
-        """Take note of a step; its loss stays where it was computed until the epoch ends."""
+        """Store the loss of a step. It stays on its device until the epoch ends."""
         if self.warning is None:
             self._losses.append(loss)
             self._times.append(time.time())
 
-    @_harmless
+    @_suppress_errors
     def epoch_ended(self, result: EpochResult) -> None:
         """Write an epoch's points and the losses of its steps."""
         self._add_steps()
         self._add_epoch(result)
         self._writer.flush()
 
-    @_harmless
+    @_suppress_errors
     def ended(self, outcome: Outcome) -> None:
-        """Write the steps of an epoch that was not finished, and how the trial ended."""
+        """Write the steps of an unfinished epoch, and the outcome of the trial."""
         if self._writer is None:
-            return  # it ended before it began: its network cannot be built, or such
+            return  # it failed before the training started
         self._add_steps()
         if outcome.is_final:
             status = "STATUS_SUCCESS" if outcome is Outcome.COMPLETE else "STATUS_FAILURE"
@@ -179,14 +174,14 @@ class TrialCurves:
         import torch
 
         if self._losses:
-            # The one look at them all, after the epoch's own: a GPU has nothing left to wait for.
+            # One transfer per epoch, after the GPU has finished.
             for loss, when in zip(torch.stack(self._losses).tolist(), self._times, strict=True):
                 self._steps_written += 1
                 self._writer.add_scalar(STEP_LOSS, loss, self._steps_written, when)
             self._losses, self._times = [], []
 
     def _add_hparams(self, part: str, **info: Any) -> None:
-        # Not `add_hparams` of torch: it writes a run of its own, at the end, and takes a bool for a number.
+        # `add_hparams` of torch writes a separate run at the end, and stores a bool as a number.
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.hparams.metadata import create_summary_metadata
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -204,7 +199,7 @@ def _hparam(value: Any) -> dict[str, Any]:
 
 
 def _step_losses(folder: Path, *, last_step: int) -> list[tuple[float, int, float]]:
-    """Return (loss, step, time) of the steps that a resumed trial does not take again."""
+    """Return (loss, step, time) of the steps up to `last_step`."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     stored = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
@@ -216,6 +211,6 @@ def _step_losses(folder: Path, *, last_step: int) -> list[tuple[float, int, floa
 
 
 def _close(writer: Any) -> None:
-    """End the writer's thread with the trial; what could not be written has been said."""
+    """End the writer's thread. Errors were reported before."""
     with contextlib.suppress(Exception):
         writer.close()

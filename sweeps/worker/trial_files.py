@@ -1,7 +1,6 @@
-"""The files of one trial as its worker sees them: where they belong, or on this machine beside a bucket.
+"""The checkpoint and log of one trial in its worker: written in place on disk, or uploaded to a bucket.
 
-Nothing in a bucket is written in place. So a trial there trains beside it, in a folder of its own that goes away with
-it, and each epoch's checkpoint and log are put into the bucket, whole.
+With a bucket the trial writes to a temporary local folder, and checkpoint and log are uploaded after each epoch.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from sweeps.store.run_folder import FILES, FolderInBucket, artifacts_name
 from sweeps.system.machine import has_surely_exited, pid_namespace
 
 RETRY_SECONDS = 120.0
-"""How long a storage may be away before the trial that needs it is put back."""
+"""How long a trial retries if its storage does not answer. After that it is interrupted."""
 _RETRY_INTERVAL_SECONDS = 5.0
 _FOLDERS = "sweeps-trial-"
 
 _OWNER = "owner"
-"""Beside a checkpoint in a bucket: which attempt of the trial may write it."""
+"""File next to a checkpoint in a bucket: the attempt of the trial that may write it."""
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class TrialFiles(Protocol):
-    """Where a trial reads and writes, and when it is brought to where it belongs."""
+    """Local paths of a trial's files, and their transfer to its storage."""
 
     checkpoint: Path
     log: Path
@@ -48,33 +47,33 @@ class TrialFiles(Protocol):
     """For files that are stored in the trial's run in MLflow; it may not exist yet."""
 
     def fetch(self) -> None:
-        """Bring what an earlier attempt of the trial left."""
+        """Download the files of an earlier attempt."""
         ...
 
-    def keep_checkpoint(self, *, last: bool) -> str | None:
-        """Bring the checkpoint that was just written to where it belongs; return what kept it from getting there.
+    def store_checkpoint(self, *, last: bool) -> str | None:
+        """Upload the checkpoint; return an error message, or None.
 
         Args:
-            last: whether no other one follows, so that it is worth waiting for.
+            last: Whether it is the last checkpoint; only then failures are retried.
         """
         ...
 
-    def keep_log(self) -> None:
-        """Bring the log to where it belongs, as far as it goes."""
+    def store_log(self) -> None:
+        """Upload the log; errors are ignored."""
         ...
 
     def close(self) -> None:
-        """Give back what was needed on the way."""
+        """Delete temporary files."""
         ...
 
 
 def files_of(job: Job) -> TrialFiles:
     """Return the files of a trial."""
-    return _InBucket(job) if is_bucket(job.checkpoint) else _InFolder(job)
+    return _BucketFiles(job) if is_bucket(job.checkpoint) else _LocalFiles(job)
 
 
-class _InFolder:
-    """Files on a disk that the worker and the driver both see: they are written where they belong."""
+class _LocalFiles:
+    """Files on a disk that worker and driver share. Nothing is transferred."""
 
     def __init__(self, job: Job) -> None:
         self.checkpoint = Path(job.checkpoint) / CHECKPOINT_FILE
@@ -82,26 +81,23 @@ class _InFolder:
         self.folder = Path(job.checkpoint) / FILES
         self.artifacts = Path(artifacts_name(job.log))
 
-    def fetch(self) -> None:
-        """They are there."""
+    def fetch(self) -> None: ...
 
-    def keep_checkpoint(self, *, last: bool) -> str | None:
+    def store_checkpoint(self, *, last: bool) -> str | None:
         return None
 
-    def keep_log(self) -> None:
-        """It is there."""
+    def store_log(self) -> None: ...
 
-    def close(self) -> None:
-        """Nothing was needed."""
+    def close(self) -> None: ...
 
 
-class _InBucket:
-    """Files in a folder of this machine, put into a bucket after each epoch."""
+class _BucketFiles:
+    """Files in a temporary local folder, uploaded to a bucket after each epoch."""
 
     def __init__(self, job: Job) -> None:
-        _remove_left_overs()
+        _remove_stale_folders()
         self._folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{_kernel_id()}-{os.getpid()}-"))
-        # A trial that the driver stops hears nothing of it.
+        # `close` is not called if the driver stops the trial.
         self._removed = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._bucket = Bucket(job.checkpoint)
         self._attempt = str(job.attempt).encode("ascii")
@@ -114,33 +110,33 @@ class _InBucket:
         self._own_artifacts = FolderInBucket(self.artifacts, self._logs, artifacts_name(self._log_name))
 
     def fetch(self) -> None:
-        _patiently(lambda: self._bucket.write(_OWNER, self._attempt))
+        _with_retries(lambda: self._bucket.write(_OWNER, self._attempt))
         for path in (self.checkpoint, previous_file(self.checkpoint)):
-            content = _patiently(lambda name=path.name: self._bucket.read(name))  # type: ignore[misc]
+            content = _with_retries(lambda name=path.name: self._bucket.read(name))  # type: ignore[misc]
             if content is not None:
                 path.write_bytes(content)
-        _patiently(self._own_files.fetch)
+        _with_retries(self._own_files.fetch)
         with contextlib.suppress(StoreError):
             before = self._logs.read(self._log_name) or b""
             self.log.write_bytes(before + (self.log.read_bytes() if self.log.exists() else b""))
 
-    def keep_checkpoint(self, *, last: bool) -> str | None:
+    def store_checkpoint(self, *, last: bool) -> str | None:
         def put() -> None:
-            # A worker whose node was cut off, and given up, comes back with what is older than what is there by now.
+            # A worker whose node lost its connection must not overwrite the newer checkpoint of another worker.
             if self._bucket.read(_OWNER) != self._attempt:
-                raise SupersededError("another worker goes on with this trial")
-            # Of the bucket's own copy: the one here may be of another epoch, which did not get there.
+                raise SupersededError("another worker has resumed this trial")
+            # The bucket's copy: the local one may be of an epoch whose upload failed.
             self._bucket.copy(CHECKPOINT_FILE, previous_file(self.checkpoint).name)
             self._bucket.write(CHECKPOINT_FILE, self.checkpoint.read_bytes())
             self._own_files.put()
 
         try:
-            _patiently(put) if last else put()
+            _with_retries(put) if last else put()
         except StoreError as error:
-            return f"the checkpoint of this epoch is not kept: {error}"
+            return f"the checkpoint of this epoch was not stored: {error}"
         return None
 
-    def keep_log(self) -> None:
+    def store_log(self) -> None:
         with contextlib.suppress(StoreError, OSError):
             self._logs.write(self._log_name, self.log.read_bytes())
             self._own_artifacts.put()
@@ -149,16 +145,16 @@ class _InBucket:
         self._removed()
 
 
-def _patiently(ask: Callable[[], Answer]) -> Answer:
-    """Return an answer of a storage that may be away for a while.
+def _with_retries(call: Callable[[], T]) -> T:
+    """Call a function and retry if the storage does not answer.
 
     Raises:
-        StorageUnreachableError: it is away for too long.
+        StorageUnreachableError: It did not answer for `RETRY_SECONDS`.
     """
     ends = time.monotonic() + RETRY_SECONDS
     while True:
         try:
-            return ask()
+            return call()
         except StoreError as error:
             if time.monotonic() > ends:
                 raise StorageUnreachableError(str(error)) from None
@@ -166,14 +162,14 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
 
 
 def local_checkpoint(address: str, *, to: Path) -> Path:
-    """Return a checkpoint as a file of this machine, with the one before it beside it.
+    """Return a checkpoint as a local file, with the previous checkpoint next to it.
 
     Args:
-        address: its path, or its URL.
-        to: a folder for what has to be brought.
+        address: Path or URL.
+        to: Folder for downloads.
 
     Raises:
-        StoreError: the storage does not answer, or refuses.
+        StoreError: The storage cannot be read.
     """
     if not is_bucket(address):
         return Path(address)
@@ -181,18 +177,18 @@ def local_checkpoint(address: str, *, to: Path) -> Path:
     path = to / CHECKPOINT_FILE
     files = (path, previous_file(path))
     for file in files:
-        content = _patiently(lambda name=file.name: bucket.read(name))  # type: ignore[misc]
+        content = _with_retries(lambda name=file.name: bucket.read(name))  # type: ignore[misc]
         if content is not None:
             file.write_bytes(content)
     if not any(file.exists() for file in files):
         raise StoreError(f"there is no checkpoint at {address}")
-    _patiently(FolderInBucket(to / FILES, bucket, FILES).fetch)
+    _with_retries(FolderInBucket(to / FILES, bucket, FILES).fetch)
     return path
 
 
-def _remove_left_overs() -> None:
-    """Delete what workers that were killed on this machine have left."""
-    # Only of this kernel: others may share the folder for temporary files, and their processes cannot be seen.
+def _remove_stale_folders() -> None:
+    """Delete folders of killed workers on this machine."""
+    # Only of this kernel: containers may share the temporary folder, and their processes are not visible.
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}{_kernel_id()}-*-*"):
         number = folder.name.split("-")[-2]
         if number.isdigit() and has_surely_exited(int(number), namespace=pid_namespace()):

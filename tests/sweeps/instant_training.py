@@ -125,7 +125,7 @@ def _read(path: Path) -> tuple[TrainingConfig, list[EpochResult]]:
     try:
         config, history = json.loads(verified_payload(read_file(path)))["instant"]
     except ValueError as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): delete it, and the run begins anew") from error
+        raise CheckpointError(f"{path} cannot be read ({error}). Delete it to train the run again") from error
     return TrainingConfig.model_validate_json(config), [EpochResult.from_dict(each) for each in history]
 
 
@@ -155,7 +155,7 @@ def _load(task: ImageClassification, path: Path, config: TrainingConfig, part: S
         return really_load(task, path, config, part, device=device)
     stored, history = _read(path)
     if not stored.is_same_run(config):
-        raise CheckpointError(f"{path} is of another configuration: delete it, or name another sweep")
+        raise CheckpointError(f"{path} is of another configuration. Delete it, or use another sweep name")
     return InstantTraining(config, part, history)
 
 

@@ -1,1 +1,1 @@
-"""The nodes of a Ray cluster: their software, the code that travels to them, their slots."""
+"""The nodes of a Ray cluster: their software, the code that is uploaded to them, their slots."""

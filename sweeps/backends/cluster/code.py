@@ -1,6 +1,6 @@
-"""The code that travels to a cluster: this project's packages and the user's own networks, as Ray's `py_modules`.
+"""The code that is uploaded to a cluster: this project's packages and custom networks, as Ray's `py_modules`.
 
-What is installed (torch, Ray and all else that `pip` brought) has to lie on every node already.
+Installed packages (torch, Ray and others) must be present on every node.
 """
 
 from __future__ import annotations
@@ -16,44 +16,43 @@ from cifar_core.common.user_modules import UserModule, code_of, is_user_module, 
 from sweeps.core.errors import SweepError
 from sweeps.system.compat import without_driver_folders
 
-_OUR_FOLDERS = tuple(Path(str(spec.origin)).parent for spec in map(find_spec, ("cifar_core", "sweeps")) if spec)
-"""Each by itself: where they have travelled they lie apart."""
+_PACKAGE_FOLDERS = tuple(Path(str(spec.origin)).parent for spec in map(find_spec, ("cifar_core", "sweeps")) if spec)
+"""Folders of this project's packages, which are in different places on a node after an upload."""
 
 
 def connection_options(networks: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments of `ray.init` with which the code travels.
+    """Return the arguments of `ray.init` that upload the code.
 
-    As modules, and not as the workers' working folder: that is unpacked anew by each node, also where nodes of one
-    machine share it and somebody works in it.
+    As modules and not as a working directory, which each node unpacks again, also if several nodes of one machine
+    share it while a worker uses it.
 
     Args:
-        networks: of the user's own, `module:Class`.
+        networks: Custom networks, `module:Class`.
 
     Raises:
-        SweepError: a network's code cannot be read.
+        SweepError: The code of a network cannot be read.
     """
-    own = [path for network in networks for path in own_code(network)]
-    modules = [str(path) for path in dict.fromkeys([*_OUR_FOLDERS, *own])]
-    # Code that git ignores travels too: it is part of what a run's key stands for.
+    custom = [path for network in networks for path in custom_code_paths(network)]
+    modules = [str(path) for path in dict.fromkeys([*_PACKAGE_FOLDERS, *custom])]
+    # Code that git ignores is uploaded too, since it is part of a run's key.
     os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"
-    # Of a driver that is a job itself: what this sends takes the place of the modules that the job was sent with.
+    # If the driver is a Ray job itself, these modules replace those of the job.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     runtime_env = {"py_modules": modules, "excludes": [".?*", "__pycache__"]}
     return {"runtime_env": runtime_env, "job_config": without_driver_folders()}
 
 
-def own_code(network: str) -> list[Path]:
-    """Return the files and folders that a network of the user's own is made of, those it imports too.
+def custom_code_paths(network: str) -> list[Path]:
+    """Return the files and folders of a custom network and of the custom modules that it imports.
 
-    Of `nets:Tiny` that is `nets.py`, or the whole package `nets`, and whatever of the user's own its code imports,
-    found by reading it: none of it is run. Empty where it is part of the environment: installed, or one of this
-    project's.
+    For `nets:Tiny` these are `nets.py` or the package `nets`, and the imported modules, which are found by parsing the
+    code without running it. Empty for a network that is installed or part of this project.
 
     Args:
         network: `module:Class`, which can be imported.
 
     Raises:
-        SweepError: its code is no Python.
+        SweepError: The code is not valid Python.
     """
     entry = spec_of(network.partition(":")[0])
     if entry is None or not is_user_module(entry):
@@ -62,10 +61,10 @@ def own_code(network: str) -> list[Path]:
         modules = code_of(network).modules
     except ModelError as error:
         raise SweepError(str(error)) from None
-    return list(dict.fromkeys(_top(name, module) for name, module in modules.items()))
+    return list(dict.fromkeys(_top_level_path(name, module) for name, module in modules.items()))
 
 
-def _top(name: str, module: UserModule) -> Path:
-    """Return the file of a module that lies outside of any package, or the folder of the package around all others."""
+def _top_level_path(name: str, module: UserModule) -> Path:
+    """Return the folder of a module's top-level package, or the module's file if it is in no package."""
     depth = name.count(".") + module.is_package
     return module.path.absolute().parents[depth - 1] if depth else module.path.absolute()

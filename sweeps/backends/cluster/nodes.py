@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: whether they can train, how many slots they are, what is asked of an autoscaler."""
+"""The nodes of a Ray cluster: their checks, their slots, and requests to an autoscaler."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps.backends.cluster.fitness import TRANSFER_SECONDS, WorkerSetup, fault_of_this_node
+from sweeps.backends.cluster.node_checks import TRANSFER_SECONDS, WorkerSetup, check_this_node
 from sweeps.backends.ledger_calls import LedgerCalls
 from sweeps.backends.slots import Amounts, Slots
 from sweeps.core.errors import SweepError
 from sweeps.files.settings import Limits
 
 ANSWER_SECONDS = 30.0
-"""For all nodes together: a first worker of a job starts in a few."""
-LOOK_SECONDS = 2.0
-"""Between two looks at which nodes there are."""
+"""Time limit for the answers of all nodes. The first worker of a job starts within a few seconds."""
+POLL_SECONDS = 2.0
+"""Interval between two counts of the nodes."""
 SETTLED_SECONDS = 30.0
-"""For which nothing has changed before more slots are asked for: a trial is in its room by then."""
-SOME_MORE = 1
-"""Slots that an autoscaler is asked for beyond those of now, where the file does not say how many there may be."""
+"""Time without changes before more slots are requested. Running trials are placed by then."""
+EXTRA_SLOTS = 1
+"""Number of slots to request from an autoscaler if the file sets no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A node that lives."""
+    """An alive node."""
 
     id: str
     offers: Amounts
     name: str = ""
-    """Address and host, as a person knows it."""
+    """Address and host."""
 
 
 def nodes() -> list[Node]:
-    """Return the cluster's nodes that live now."""
+    """Return the alive nodes of the cluster."""
     found = ray.nodes()  # type: ignore[no-untyped-call]
     return [
         Node(
@@ -58,21 +58,21 @@ def nodes() -> list[Node]:
     ]
 
 
-def require_fit_nodes(setup: WorkerSetup, *, address: str, seconds: float = TRANSFER_SECONDS) -> None:
-    """Ask every node that lives and lends a core, all at once.
+def check_nodes(setup: WorkerSetup, *, address: str, seconds: float = TRANSFER_SECONDS) -> None:
+    """Run the checks on all alive nodes with CPU cores, in parallel.
 
     Args:
-        setup: what each is told of this driver.
-        address: of the cluster.
-        seconds: for a mebibyte to reach a node.
+        setup: The driver's requirements.
+        address: Address of the cluster.
+        seconds: Time limit for sending a mebibyte to a node.
 
     Raises:
-        SweepError: one cannot train, or does not answer; the message names each such node and what to do.
+        SweepError: A node cannot train or does not answer. The message names each such node.
     """
-    # More than what Ray sends along with a task. In a list it is fetched by the question, not before it.
+    # Larger than objects that Ray sends with a task. In a list, so that the task fetches it itself.
     stored = [ray.put(bytes(2**20))]
-    task = ray.remote(num_cpus=0, max_retries=0)(fault_of_this_node)
-    asked = {
+    task = ray.remote(num_cpus=0, max_retries=0)(check_this_node)
+    pending = {
         node.id: task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)).remote(
             setup, stored, seconds
         )
@@ -80,96 +80,95 @@ def require_fit_nodes(setup: WorkerSetup, *, address: str, seconds: float = TRAN
         if node.offers.get("CPU", 0) > 0
     }
     deadline = time.monotonic() + ANSWER_SECONDS
-    faults = {node: _answer(reference, deadline=deadline) for node, reference in asked.items()}
-    # One that went away meanwhile is no concern of this sweep.
-    wrong = [f"{node.name} {fault}" for node in nodes() if (fault := faults.get(node.id))]
-    if wrong:
+    problems = {node: _answer(reference, deadline=deadline) for node, reference in pending.items()}
+    # Nodes that have left the cluster since are ignored.
+    failed = [f"{node.name} {problem}" for node in nodes() if (problem := problems.get(node.id))]
+    if failed:
         raise SweepError(
-            f"not every node of the Ray cluster at {address} can train this sweep: {'; '.join(wrong)}. Nothing was "
-            "trained: mend it there, or take the node out of the cluster with `ray stop` on it"
+            f"not every node of the Ray cluster at {address} can train this sweep: {'; '.join(failed)}. Nothing was "
+            "trained. Fix this there, or remove the node from the cluster with `ray stop` on it."
         )
 
 
 def _answer(reference: Any, *, deadline: float) -> str | None:
     try:
-        fault: str | None = ray.get(reference, timeout=max(0.0, deadline - time.monotonic()))
+        problem: str | None = ray.get(reference, timeout=max(0.0, deadline - time.monotonic()))
     except GetTimeoutError:
         ray.cancel(reference, force=True)
-        return f"gives no answer ({ANSWER_SECONDS:.0f} s): look at `ray status` and at the logs of its Ray"
+        return f"did not answer within {ANSWER_SECONDS:.0f} s. Check `ray status` and Ray's logs there"
     except RayError as error:
         lines = str(error).strip().splitlines()
-        return f"cannot run anything: {lines[-1] if lines else type(error).__name__}"
-    return fault
+        return f"cannot run tasks: {lines[-1] if lines else type(error).__name__}"
+    return problem
 
 
 class ClusterSlots:
-    """The slots of a cluster, counted again while a sweep runs: nodes join, and nodes die.
+    """The slots of a cluster, recounted while a sweep runs, since nodes join and leave.
 
-    Where every slot is busy it lets an autoscaler know that more would be used, up to `limits.max_concurrent_trials`.
-    A trial that waits for its node would say so too, but its configuration would have been proposed before the results
-    of the trials that run: on a cluster that does not grow, the search would be one trial behind all the time, and the
-    trial would be shown, and timed, as one that trains. So placement groups ask that nobody uses, which end with the
-    driver however it ends. One that Ray places has taken the room of a trial: it goes at once, and nothing is asked for
-    while a trial may still be on its way to its room.
+    If all slots are busy, more slots are requested from an autoscaler, up to `limits.max_concurrent_trials`. A pending
+    trial would be such a request too, but its configuration would be proposed before the running trials have results,
+    and it would be displayed and timed as a running one. Therefore the requests are unused placement groups, which Ray
+    removes when the driver ends. A placement group that Ray has placed occupies the resources of a trial: it is removed
+    at once, and no request is made while a trial may still be waiting for its placement.
     """
 
     def __init__(self, slots: Slots, limits: Limits, *, is_fixed: bool) -> None:
-        """Take the count of now.
+        """Create it with the slots at the start.
 
         Args:
-            slots: as counted at the start.
-            limits: how many trials may run at once.
-            is_fixed: whether no node will join or leave, as on this machine alone.
+            slots: Slots at the start.
+            limits: Limits of concurrent trials.
+            is_fixed: Whether nodes cannot join or leave, as on a single machine.
         """
         self.slots = slots
         self._limits = limits
         self._is_fixed = is_fixed
-        self._looked = self._changed = time.monotonic()
+        self._polled = self._changed = time.monotonic()
         self._live = 0
-        self._asked: list[PlacementGroup] = []
+        self._requests: list[PlacementGroup] = []
 
     def count(self, calls: LedgerCalls) -> int:
-        """Return how many trials may run at once now; looks at the cluster where the last look is some time ago."""
+        """Return the current number of slots; recounts them every `POLL_SECONDS`."""
         if self._is_fixed:
             return self.slots.count
         now = time.monotonic()
-        if now - self._looked > LOOK_SECONDS:
+        if now - self._polled > POLL_SECONDS:
             before, self.slots = self.slots, self.slots.on([node.offers for node in nodes()], self._limits)
             if (before.count, self._live) != (self.slots.count, calls.live):
                 self._changed, self._live = now, calls.live
-            is_settled = now - self._changed > SETTLED_SECONDS and not any(map(_is_placed, self._asked))
-            self._ask_for(self._wanted(calls) if is_settled else 0)
-            self._looked = now
+            is_settled = now - self._changed > SETTLED_SECONDS and not any(map(_is_created, self._requests))
+            self._request_slots(self._extra_slots(calls) if is_settled else 0)
+            self._polled = now
         if calls.live < self.slots.count:
-            # At once: what was asked for takes a slot as soon as there is one.
-            self._ask_for(0)
+            # Removed at once: a placed request occupies a slot.
+            self._request_slots(0)
         return self.slots.count
 
-    def _wanted(self, calls: LedgerCalls) -> int:
-        """Return how many slots more would be used."""
+    def _extra_slots(self, calls: LedgerCalls) -> int:
+        """Return how many more slots would be used."""
         count, limit = self.slots.count, self._limits.max_concurrent_trials
         if calls.live != count:
-            return 0  # there is room; or a trial waits for room, which the autoscaler sees
-        more = SOME_MORE if limit == "auto" else limit - count
+            return 0  # a slot is free, or a pending trial is already a request to the autoscaler
+        more = EXTRA_SLOTS if limit == "auto" else limit - count
         return max(0, more if calls.remaining is None else min(more, calls.remaining))
 
-    def _ask_for(self, count: int) -> None:
-        while len(self._asked) > count:
-            remove_placement_group(self._asked.pop())
-        while len(self._asked) < count:
-            self._asked.append(placement_group([self.slots.holds]))
+    def _request_slots(self, count: int) -> None:
+        while len(self._requests) > count:
+            remove_placement_group(self._requests.pop())
+        while len(self._requests) < count:
+            self._requests.append(placement_group([self.slots.demand]))
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
-        """Ask for nothing any more when the block ends."""
+    def requesting(self) -> Iterator[None]:
+        """Remove all requests at the end of the block."""
         try:
             yield
         finally:
             if ray.is_initialized():
                 with contextlib.suppress(RayError):
-                    self._ask_for(0)
-            self._asked.clear()
+                    self._request_slots(0)
+            self._requests.clear()
 
 
-def _is_placed(asked: PlacementGroup) -> bool:
-    return bool(placement_group_table(asked).get("state") == "CREATED")
+def _is_created(group: PlacementGroup) -> bool:
+    return bool(placement_group_table(group).get("state") == "CREATED")

@@ -19,13 +19,13 @@ from ray import tune
 from ray.exceptions import AuthenticationError, OutOfMemoryError, RuntimeEnvSetupError
 
 from sweeps.backends.cluster.code import connection_options
-from sweeps.backends.cluster.fitness import WorkerSetup, installed_versions
-from sweeps.backends.cluster.nodes import ClusterSlots, nodes, require_fit_nodes
+from sweeps.backends.cluster.node_checks import WorkerSetup, installed_versions
+from sweeps.backends.cluster.nodes import ClusterSlots, check_nodes, nodes
 from sweeps.backends.ledger_calls import LedgerCalls
 from sweeps.backends.ray.environment import session_folder
 from sweeps.backends.ray.images import SharedData
 from sweeps.backends.ray.placement import Placement, request_of
-from sweeps.backends.ray.process_death import KILLED_BY_RAY, out_of_memory_message
+from sweeps.backends.ray.process_failure import KILLED_BY_RAY, out_of_memory_message
 from sweeps.backends.ray.tune import LedgerScheduler, LedgerSearcher, StopWhen, TrialTrainable
 from sweeps.backends.ray.watch import RayWatch
 from sweeps.backends.slots import Slots, slots_of
@@ -43,24 +43,24 @@ from sweeps.system.output import redirect_output
 from sweeps.worker.measure import Measurement
 
 OBJECT_STORE_BYTES = 1_000_000_000
-"""Room for one copy of the images and what Ray itself puts there; more where a sweep splits them in many ways."""
+"""Object store size for Ray itself, without the data of trials."""
 
-ANY_NUMBER = "1000000"
-"""Of trials that wait for their slot, as Tune's environment takes it."""
+UNLIMITED = "1000000"
+"""Value of TUNE_MAX_PENDING_TRIALS_PG: no limit of pending trials."""
 
-_NO_START = (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError, RuntimeEnvSetupError)
-"""What Ray raises where it does not start, or is not reached."""
+_START_ERRORS = (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError, RuntimeEnvSetupError)
+"""Raised by Ray if it does not start or cannot be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A Ray cluster that runs already, and what a sweep needs of it."""
+    """A running Ray cluster, and a sweep's requirements for it."""
 
     address: str
     networks: Sequence[str] = ()
-    """Networks of the user's own, whose code travels there."""
+    """Custom networks, whose code is uploaded."""
     storage: str | None = None
-    """Where every node has to write; the runs folder where None."""
+    """Storage that every node must be able to write; the runs folder if None."""
 
 
 @contextlib.contextmanager
@@ -75,20 +75,20 @@ def ray_backend(
     on_loss: Callable[[], None],
     data_bytes: int = 0,
 ) -> Iterator[RayBackend]:
-    """Start Ray, or reach a cluster, and end that with the block. See `prepare_environment`, which comes first.
+    """Start Ray or connect to a cluster, and shut down at the end of the block. Call `prepare_environment` first.
 
     Args:
-        task: of the sweep.
-        resources: what a trial holds.
-        limits: how many run at once.
+        task: Task of the sweep.
+        resources: Resources of a trial.
+        limits: Limits of concurrent trials.
         cluster: None for this machine.
-        runs: the runs folder, which it notes beside Ray's own files.
-        log: for everything that Ray says.
-        on_loss: is called, on another thread, when Ray itself is gone: no call of it returns then.
-        data_bytes: of all data that trials are given.
+        runs: The runs folder, whose path is stored next to Ray's files.
+        log: File for all output of Ray.
+        on_loss: Called on another thread when Ray has failed. Calls of Ray do not return then.
+        data_bytes: Size of the data of trials.
 
     Raises:
-        SweepError: Ray does not start, or the cluster takes no driver from here.
+        SweepError: Ray does not start, or the connection to the cluster fails.
     """
     with contextlib.ExitStack() as held:
         session = RaySession(
@@ -100,15 +100,15 @@ def ray_backend(
         )
         held.callback(session.end)
         setup = None
-        with redirect_output(log), _our_signals(), separate_process_groups():
+        with redirect_output(log), _keep_signal_handlers(), separate_process_groups():
             session.connect()
             if cluster is not None:
                 setup = WorkerSetup(
                     folder=str(Path.cwd()),
                     versions=installed_versions(),
-                    storage=held.enter_context(_seen_storage(cluster.storage or str(runs.resolve()))),
+                    storage=held.enter_context(_storage_probe(cluster.storage or str(runs.resolve()))),
                 )
-                require_fit_nodes(setup, address=cluster.address)
+                check_nodes(setup, address=cluster.address)
         found = slots_of(resources, limits, [node.offers for node in nodes()])
         slots = ClusterSlots(found, limits, is_fixed=cluster is None)
         backend = RayBackend(task, session, slots=slots, setup=setup, placement=resources.placement)
@@ -117,19 +117,19 @@ def ray_backend(
 
 
 class RaySession:
-    """Ray itself as this process uses it: started here, or a cluster's."""
+    """The connection of this process to Ray: started here, or to a cluster."""
 
     def __init__(
         self, folder: Path, *, cluster: Cluster | None, log: Path, store_bytes: int, on_loss: Callable[[], None]
     ) -> None:
-        """Start nothing yet.
+        """Create a session without connecting.
 
         Args:
-            folder: for Ray's own files.
+            folder: Folder for Ray's files.
             cluster: None for this machine.
-            log: for everything that Ray says.
-            store_bytes: of the object store, where it is started here.
-            on_loss: as of `ray_backend`.
+            log: File for all output of Ray.
+            store_bytes: Size of the object store, if Ray is started here.
+            on_loss: See `ray_backend`.
         """
         self.folder = folder
         self.log = log
@@ -138,11 +138,11 @@ class RaySession:
         self._on_loss = on_loss
 
     def connect(self) -> None:
-        """Start Ray, or reach the cluster.
+        """Start Ray, or connect to the cluster.
 
         Raises:
-            SweepError: it does not start, or takes no driver from here.
-            DiskFullError: there is no room for its own files.
+            SweepError: Ray does not start, or the connection fails.
+            DiskFullError: There is no space for Ray's files.
         """
         cluster = self._cluster
         listen_on_loopback(only=cluster is None)
@@ -155,7 +155,7 @@ class RaySession:
                 ray.init(address=cluster.address, **code, **quiet)
             else:
                 ray.init(
-                    # Never one that happens to run here: its cores and its token are not ours.
+                    # Never an existing Ray on this machine.
                     address="local",
                     num_cpus=core_count(),
                     num_gpus=local_gpus(),
@@ -165,26 +165,26 @@ class RaySession:
                     **quiet,
                 )
         except Exception as error:
-            # Where its processes take too long Ray raises an Exception of no kind.
-            if type(error) is not Exception and not isinstance(error, _NO_START):
+            # If its processes start too slowly, Ray raises a plain Exception.
+            if type(error) is not Exception and not isinstance(error, _START_ERRORS):
                 raise
             if is_disk_full(error):
                 raise DiskFullError(self.folder) from None
             if cluster is None:
-                raise SweepError(f"Ray on this machine did not start: {error} (more in {self.log})") from None
+                raise SweepError(f"Ray on this machine did not start: {error} (log: {self.log})") from None
             advice = _advice(error, self.log.read_bytes()[before:].decode(errors="replace"))
             raise SweepError(
-                f"the Ray cluster at {cluster.address} takes no driver from here: {advice} (more in {self.log})"
+                f"the connection to the Ray cluster at {cluster.address} failed: {advice} (log: {self.log})"
             ) from None
 
     def watch(self) -> RayWatch:
-        """Return what looks whether it is still there, while it is entered."""
+        """Return a watch of Ray, to be used as a context manager."""
         address = ray.get_runtime_context().gcs_address
         return RayWatch(address, is_local=self._cluster is None, on_loss=self._on_loss)
 
     def restart(self) -> None:
-        """End it and begin anew: nothing of the one before is known then."""
-        with redirect_output(self.log), _our_signals(), separate_process_groups():
+        """Shut down Ray and connect again. References to objects become invalid."""
+        with redirect_output(self.log), _keep_signal_handlers(), separate_process_groups():
             _end_ray()
             self.connect()
 
@@ -194,7 +194,7 @@ class RaySession:
 
 
 class RayBackend:
-    """Ray Tune on this machine, or on a cluster; `ray_backend` makes it."""
+    """Ray Tune on this machine or on a cluster, created by `ray_backend`."""
 
     def __init__(
         self,
@@ -205,14 +205,14 @@ class RayBackend:
         setup: WorkerSetup | None,
         placement: Placement,
     ) -> None:
-        """Train nothing yet.
+        """Create the backend.
 
         Args:
-            task: of the sweep.
-            session: Ray, which is connected.
-            slots: where trials are trained.
-            setup: what a node of a cluster must have; None on this machine.
-            placement: on which node a trial is placed.
+            task: Task of the sweep.
+            session: Connected session.
+            slots: Slots of the machine or the cluster.
+            setup: Requirements for nodes of a cluster; None on this machine.
+            placement: Placement strategy.
         """
         self._task = task
         self._session = session
@@ -220,11 +220,11 @@ class RayBackend:
         self._setup = setup
         self._placement = placement
         self._data: SharedData | None = None
-        """What trials are given, with the Ray that runs now; None between two."""
+        """Data in the object store of the current Ray; None while Ray is restarted."""
         self._names = itertools.count()
 
     def release(self) -> None:
-        """Let go of what is in Ray's object store."""
+        """Release the references to the object store."""
         self._data = None
 
     def slots(self) -> Slots:
@@ -243,7 +243,7 @@ class RayBackend:
             self._data = SharedData(self._task, parts, setup=self._setup)
             tuner = self._tuner(calls, data=self._data, job_of=job_of, stopping=stopping)
             try:
-                with redirect_output(self._session.log), self._session.watch(), self._slots.asking():
+                with redirect_output(self._session.log), self._session.watch(), self._slots.requesting():
                     tuner.fit()
             except Exception as error:
                 if calls.failure is not None:
@@ -254,10 +254,10 @@ class RayBackend:
                     raise
             else:
                 break
-            # Tune does not know what to do when Ray kills a worker for its memory, and ends without saying which
-            # trial's it was. Each that ran goes on alone, from its checkpoint, so that the guilty one shows itself.
+            # If Ray kills a worker because of its memory, Tune ends without naming the trial. All running trials are
+            # resumed from their checkpoints, one at a time, so that the one that needs too much memory fails alone.
             del tuner
-            # A measurement that is asked for in between waits: what it was begun with is of the Ray before.
+            # An evaluation that is polled in between waits, since its references became invalid.
             self.release()
             self._session.restart()
             for record in ledger.records:
@@ -267,16 +267,16 @@ class RayBackend:
             raise calls.failure
 
     def measure(self, checkpoint: str, config: TaskConfig) -> Measurement:
-        """Begin to measure, and begin anew where Ray was started anew: it knows nothing of the one before."""
+        """Start an evaluation. It is started again if Ray was restarted."""
         data, measurement = self._data, self._begin(checkpoint, config)
 
-        def look() -> TestResult | None:
+        def poll() -> TestResult | None:
             nonlocal data, measurement
             if self._data is not data:
                 data, measurement = self._data, self._begin(checkpoint, config)
             return measurement()
 
-        return look
+        return poll
 
     def _begin(self, checkpoint: str, config: TaskConfig) -> Measurement:
         if self._data is None:
@@ -292,9 +292,9 @@ class RayBackend:
         stopping: Callable[[], bool],
     ) -> tune.Tuner:
         slots = self._slots
-        # Tune starts one pending trial at a time unless told otherwise; a large machine would fill slowly, and a node
-        # that joins. The searcher proposes none without a slot.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = ANY_NUMBER
+        # By default Tune starts one pending trial at a time, which fills a large machine or a new node slowly. The
+        # searcher proposes no trial without a free slot anyway.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = UNLIMITED
         trainable = tune.with_resources(
             tune.with_parameters(TrialTrainable, shared=data.for_trials),
             request_of(slots.slots, self._placement),
@@ -312,27 +312,27 @@ class RayBackend:
                 name=f"tune-{next(self._names)}",
                 verbose=0,
                 stop=StopWhen(lambda: stopping() or calls.failure is not None),
-                # The trial keeps its own checkpoint; Ray finds it again by the key.
+                # The trial stores its checkpoint itself, in a folder named by its key.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                # The ledger decides what is tried again.
+                # The ledger decides which trials are retried.
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         )
 
 
-def _advice(error: Exception, said: str) -> str:
-    """Return what to do about a cluster that answers and refuses; the reason stands in what Ray wrote meanwhile."""
-    if isinstance(error, AuthenticationError) or "InvalidAuthToken" in said:
+def _advice(error: Exception, output: str) -> str:
+    """Return the reason and the advice for a cluster that refuses the connection, also from Ray's output."""
+    if isinstance(error, AuthenticationError) or "InvalidAuthToken" in output:
         return (
-            "it asks for a token, and there is none here, or another one: copy ~/.ray/auth_token from its head node "
-            "(chmod 600), or set RAY_AUTH_TOKEN to what `ray get-auth-token` prints there"
+            "it requires a token that this machine does not have. Copy ~/.ray/auth_token from its head node "
+            "(chmod 600), or set RAY_AUTH_TOKEN to the output of `ray get-auth-token` there"
         )
-    return f"{error}; check that it runs the same versions of Ray and Python, and that `ray status` there is well"
+    return f"{error}. Check that it runs the same versions of Ray and Python, and run `ray status` there"
 
 
 @contextlib.contextmanager
-def _seen_storage(storage: str) -> Iterator[str]:
-    """Give the address of a bucket as it is, of a folder a file in it that a node sees only where it has the folder."""
+def _storage_probe(storage: str) -> Iterator[str]:
+    """Yield the URL of a bucket, or a temporary file in a folder with which nodes check that they share the folder."""
     if is_bucket(storage):
         yield storage
         return
@@ -345,10 +345,10 @@ def _seen_storage(storage: str) -> Iterator[str]:
 
 
 def _end_ray() -> None:
-    """Shut Ray down, with no garbage of its objects left that another thread could free meanwhile.
+    """Shut Ray down with garbage collection disabled.
 
-    Ray ends the whole process with exit code 1, and says so in its log alone, where one of its references is freed
-    while it shuts down; the thread that writes the record may start a collection of garbage at any moment.
+    If a reference to an object is freed during the shutdown, Ray ends the process with exit code 1. The thread that
+    writes the record could start a garbage collection at any time.
     """
     gc.collect()
     gc.disable()
@@ -359,13 +359,13 @@ def _end_ray() -> None:
 
 
 @contextlib.contextmanager
-def _our_signals() -> Iterator[None]:
-    """Put back the signal handlers that the block replaces: Ray's own for SIGTERM ends the process without a word."""
+def _keep_signal_handlers() -> Iterator[None]:
+    """Restore the signal handlers that Ray replaces: its handler of SIGTERM ends the process without a message."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        # Only the main thread has handlers to lose.
+        # Signal handlers can only be set in the main thread.
         with contextlib.suppress(ValueError):
             for number, handler in before.items():
                 signal.signal(number, handler)

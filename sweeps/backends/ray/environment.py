@@ -1,6 +1,6 @@
-"""What Ray finds when it is imported and started: settings, a token that strangers lack, a folder that is cleaned up.
+"""Environment of Ray: settings, a private token, and a session folder with cleanup.
 
-No Ray here: much of it is read when Ray is imported.
+Ray is not imported here, since it reads many settings at its import.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from sweeps.system.machine import bypass_proxy_for_localhost, ensure_home, priva
 
 _CONNECT_SECONDS = 5.0
 _OWNER = "runs"
-"""The file in a session's folder that holds the path of its driver's runs folder."""
+"""File in a session folder that contains the path of its driver's runs folder."""
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Tries to reach a cluster, a second each.
+    # Attempts to connect to a cluster, one second each.
     "RAY_NUM_REDIS_GET_RETRIES": "5",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    # A trial in the middle of an epoch is not waited for when the sweep stops: its checkpoint is an epoch old at most.
+    # When the sweep stops, running epochs are not waited for: a trial loses less than one epoch.
     "TUNE_FORCE_TRIAL_CLEANUP_S": "2",
 }
 
 _ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Whether Ray's processes talk to other machines. Off, as on macOS, they listen on 127.0.0.1 and nowhere else."""
+"""If it is 0, Ray's processes listen only on 127.0.0.1, as on macOS."""
 
 
 def prepare_environment(*, address: str | None) -> None:
-    """Set what Ray reads, before it is imported; what the user has set stays.
+    """Set Ray's environment variables before its import. Values set by the user are kept.
 
     Raises:
-        SweepError: nothing answers at the address, or the token cannot be made.
+        SweepError: Nothing answers at the address, or the token cannot be created.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -57,13 +57,13 @@ def prepare_environment(*, address: str | None) -> None:
         if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not _token_is_given():
             ensure_private_token()
         return
-    require_answer(address)
+    check_address(address)
     if os.environ.get(_ON_LOOPBACK) == "0":
         del os.environ[_ON_LOOPBACK]
 
 
 def token_file() -> Path:
-    """Return where Ray looks for the token unless it is told otherwise."""
+    """Return the default path of Ray's token."""
     return Path.home() / ".ray" / "auth_token"
 
 
@@ -72,12 +72,12 @@ def _token_is_given() -> bool:
 
 
 def ensure_private_token() -> None:
-    """Make the token file where there is none, and let nobody else read it: Ray itself leaves it readable by all.
+    """Create the token file if it does not exist, readable only by the user; Ray creates it readable by all.
 
-    Where the home folder cannot be written the file is in a temporary folder, and RAY_AUTH_TOKEN_PATH names it.
+    If the home folder cannot be written, the file is in a temporary folder, and RAY_AUTH_TOKEN_PATH is set.
 
     Raises:
-        SweepError: it cannot be written.
+        SweepError: The file cannot be written.
     """
     path = token_file()
     elsewhere = private_temporary_folder("token")
@@ -94,67 +94,68 @@ def ensure_private_token() -> None:
             path.chmod(0o600)
     except OSError as error:
         raise SweepError(
-            f"Ray's token cannot be kept in {path} ({error.strerror}): set RAY_AUTH_TOKEN_PATH to a file of your own"
+            f"Ray's token cannot be written to {path} ({error.strerror}). Set RAY_AUTH_TOKEN_PATH to a writable file."
         ) from None
 
 
-def require_answer(address: str) -> None:
-    """Ask whether anything listens at a cluster's address, which Ray itself takes half a minute to find out.
+def check_address(address: str) -> None:
+    """Check that a server listens at a cluster's address, since Ray needs half a minute to detect that none does.
 
     Raises:
-        SweepError: nothing does, or it is no address.
+        SweepError: None does, or the address is invalid.
     """
     scheme = address.partition("://")[0] if "://" in address else ""
     if scheme in ("http", "https"):
         raise SweepError(
-            f"--address {address} is the address of a job server: give HOST:PORT, or run it as a job with "
-            f"`ray job submit --address {address} --working-dir . -- sweeps run ...`"
+            f"--address {address} is the address of a job server. Use HOST:PORT, or submit a job with "
+            f"`ray job submit --address {address} --working-dir . -- sweeps run ...`."
         )
     if scheme == "ray":
         raise SweepError(
-            f"--address {address} is that of Ray Client, which Tune is not made for: give HOST:PORT on a node of the "
-            "cluster, or from outside `ray job submit --address http://HOST:8265 --working-dir . -- sweeps run ...`"
+            f"--address {address} is an address of Ray Client, which Ray Tune does not support. On a node of the "
+            "cluster use HOST:PORT; from outside submit a job with "
+            "`ray job submit --address http://HOST:8265 --working-dir . -- sweeps run ...`."
         )
     if scheme or address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise SweepError(f"--address {address!r} is not HOST:PORT: `ray start --head` prints the one of a new cluster")
+        raise SweepError(f"--address {address!r} is not HOST:PORT. `ray start --head` prints the address of a cluster.")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS):
             return
     except (OSError, OverflowError) as error:
         raise SweepError(
-            f"no Ray cluster answers at {address} ({error}): start one there with `ray start --head`, or leave out "
-            "--address (and RAY_ADDRESS) to use this machine alone"
+            f"no Ray cluster answers at {address} ({error}). Start one there with `ray start --head`, or leave out "
+            "--address (and unset RAY_ADDRESS) to use only this machine."
         ) from None
 
 
 def ray_folder() -> Path:
-    """Return where this user's drivers on this machine keep what belongs to their Ray."""
-    # Short, for it holds sockets, whose paths end after 107 bytes; TMPDIR may be anything.
+    """Return the folder of this user's Ray sessions on this machine."""
+    # Short, since paths of sockets are limited to 107 bytes; TMPDIR may be long.
     return Path(os.environ.get("RAY_TMPDIR") or "/tmp") / f"sweeps-ray-{os.getuid()}"
 
 
 @contextlib.contextmanager
 def session_folder(runs: Path) -> Iterator[Path]:
-    """Give a driver's Ray a folder of its own for sockets, logs and Tune's notes, which goes when it ends.
+    """Yield a session folder for sockets, logs and Tune's state, deleted at the end.
 
-    Ray leaves tens of megabytes behind each time. What drivers that were killed have left goes now, processes too.
+    Folders (tens of megabytes each) and processes of killed drivers are removed first.
 
     Args:
-        runs: the driver's runs folder.
+        runs: The driver's runs folder.
 
     Raises:
-        SweepError: there cannot be such a folder.
+        SweepError: The folder cannot be created.
     """
     parent = ray_folder()
     try:
         parent.mkdir(mode=0o700, exist_ok=True)
         if parent.stat().st_uid != os.getuid():
-            raise PermissionError(errno.EPERM, "it belongs to somebody else")
+            raise PermissionError(errno.EPERM, "it belongs to another user")
         with filelock.FileLock(parent / "lock"):
-            _remove_left_overs(parent)
+            _remove_stale_folders(parent)
             folder = parent / f"{os.getpid()}-{secrets.token_hex(2)}"
             folder.mkdir()
             (folder / _OWNER).write_bytes(os.fsencode(runs.resolve()))
@@ -163,9 +164,7 @@ def session_folder(runs: Path) -> Iterator[Path]:
     except OSError as error:
         if is_disk_full(error):
             raise DiskFullError(parent) from None
-        raise SweepError(
-            f"{parent} cannot be used ({error.strerror}): set RAY_TMPDIR to a folder of your own"
-        ) from None
+        raise SweepError(f"{parent} cannot be used ({error.strerror}). Set RAY_TMPDIR to a writable folder.") from None
     try:
         with guard_of(folder):
             yield folder
@@ -174,21 +173,21 @@ def session_folder(runs: Path) -> Iterator[Path]:
         held.release()
 
 
-def abandoned_processes(runs: Path, *, ends: bool = False) -> list[tuple[int, str]]:
-    """Return the processes of Ray, number and name, that drivers of a runs folder left which were killed.
+def abandoned_processes(runs: Path, *, kill: bool = False) -> list[tuple[int, str]]:
+    """Return pid and name of Ray's processes left by killed drivers of a runs folder.
 
     The guard of a driver ends them (`guard_of`), unless it was killed too.
 
     Args:
-        runs: the runs folder.
-        ends: whether to end them.
+        runs: The runs folder.
+        kill: Whether to kill them. Then only killed ones are returned.
     """
     found = []
     for folder in _abandoned(ray_folder()):
         with contextlib.suppress(OSError):
             if (folder / _OWNER).read_bytes() == os.fsencode(runs.resolve()):
                 named = [(pid, _name_of(pid)) for pid in sorted(processes_of(folder))]
-                found += [(pid, name) for pid, name in named if not ends or end(pid, folder)]
+                found += [(pid, name) for pid, name in named if not kill or end(pid, folder)]
     return found
 
 
@@ -200,13 +199,13 @@ def _name_of(pid: int) -> str:
 
 
 def _abandoned(parent: Path) -> Iterator[Path]:
-    """Yield the folders of drivers that are gone, each held: a driver holds its own while it lives."""
+    """Yield the session folders of ended drivers, locked. A driver holds the lock of its folder while it runs."""
     for lock in parent.glob("*/lock"):
         with contextlib.suppress(filelock.Timeout, OSError), filelock.FileLock(lock).acquire(blocking=False):
             yield lock.parent
 
 
-def _remove_left_overs(parent: Path) -> None:
+def _remove_stale_folders(parent: Path) -> None:
     for folder in _abandoned(parent):
         for pid in processes_of(folder):
             end(pid, folder)

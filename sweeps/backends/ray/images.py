@@ -1,4 +1,4 @@
-"""The data in Ray's object store, one copy a node: the parts that trials are given, and the sealed part."""
+"""The data in Ray's object store, one copy per node: the parts for trials, and the test set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from sweeps.backends.cluster.fitness import WorkerSetup
+from sweeps.backends.cluster.node_checks import WorkerSetup
 from sweeps.backends.slots import Slots
 from sweeps.core.errors import SweepError
 from sweeps.core.results import TestResult
@@ -17,12 +17,12 @@ from sweeps.tasks.registry import task_named
 from sweeps.worker.measure import Measurement, measure_on_test
 
 Reference = Any
-"""Ray's name of an object in its store."""
+"""Reference to an object in Ray's object store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SharedByTrials:
-    """What all trials of a sweep are given. Never the sealed part of the data."""
+    """Data for all trials of a sweep. It never contains the test set."""
 
     parts: Reference
     setup: WorkerSetup | None
@@ -35,24 +35,24 @@ class SharedByTrials:
 
 
 class SharedData:
-    """The data of one connection to Ray. A node takes over what a worker on it asks for, once."""
+    """The data of one connection to Ray. Ray copies it to a node once, when a worker needs it."""
 
     def __init__(self, task: AnyTask, parts: Parts, *, setup: WorkerSetup | None) -> None:
-        """Store the data of trials; the sealed part is not opened before a run is measured.
+        """Store the data of trials. The test set is loaded for the first evaluation.
 
         Args:
-            task: of the sweep.
-            parts: what its trials are trained and validated on.
-            setup: what a worker of a cluster is told.
+            task: Task of the sweep.
+            parts: Training and validation data.
+            setup: Requirements for workers of a cluster.
         """
         self.for_trials = SharedByTrials(parts=ray.put(parts), setup=setup)
         self._task = task
         self._test: Reference = None
 
     def measure(self, checkpoint: str, config: TaskConfig, *, slots: Slots) -> Measurement:
-        """Begin to measure the run in a checkpoint's file in a worker: the only one that is given the sealed part."""
+        """Start the evaluation of a checkpoint's run in a worker, the only kind that receives the test set."""
         try:
-            test = self._sealed_part(config)
+            test = self._test_set(config)
         except Exception as error:
             return functools.partial(_raise, error)
         task = ray.remote(num_cpus=slots.cpus, num_gpus=slots.gpus, resources=dict(slots.custom))(_measured)
@@ -64,21 +64,21 @@ class SharedData:
 
         return measurement
 
-    def _sealed_part(self, config: TaskConfig) -> Reference:
+    def _test_set(self, config: TaskConfig) -> Reference:
         if self._test is None:  # all runs of a sweep have the same data
             self._test = ray.put(self._task.load_test(config))
         return self._test
 
 
 def _raise(error: Exception) -> TestResult | None:
-    """Say what kept a measurement from being begun when it is asked for: it costs no other."""
+    """Raise the error of a failed start when the evaluation is polled, so that others are not affected."""
     raise error
 
 
 def _measured(
     name: str, checkpoint: str, config: TaskConfig, slots: Slots, test: Any, shared: SharedByTrials
 ) -> TestResult:
-    """Measure in a worker."""
+    """Evaluate in a worker."""
     task = task_named(name)
     task.enter(cpus=slots.cpus, device=slots.device, gpu_share=1.0)
     if shared.setup is not None:

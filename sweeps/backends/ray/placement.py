@@ -1,8 +1,8 @@
-"""On which node of a Ray cluster a trial is placed.
+"""Placement of trials on the nodes of a Ray cluster.
 
-Tune asks for a placement group for each trial, of one bundle, and Ray chooses its node: the strategies of placement
-groups (`PACK`, `SPREAD`) are about the bundles of one group, and say nothing of several trials. So the node is chosen
-here and named as a wish: where it has no room any more, or died meanwhile, Ray takes another one, and nothing waits.
+Tune requests a placement group of one bundle for each trial, and Ray chooses its node. Ray's strategies (`PACK`,
+`SPREAD`) apply to the bundles of one group, not to several trials. Therefore the node is chosen here and passed as a
+preference: if it has no free resources or has failed, Ray takes another one.
 """
 
 from __future__ import annotations
@@ -24,50 +24,52 @@ _NAME = "sweeps-trial-"
 
 
 def request_of(slots: Slots, placement: Placement) -> PlacementGroupFactory:
-    """Return how Tune asks for the room of a trial."""
+    """Return the resource request of a trial for Tune."""
     if placement == "auto":
-        return PlacementGroupFactory([slots.holds])
-    return _OnChosenNode(slots.holds, placement)
+        return PlacementGroupFactory([slots.demand])
+    return _PreferredNodeFactory(slots.demand, placement)
 
 
-def choose_node(nodes: Sequence[Node], *, holds: Amounts, taken: Mapping[str, int], placement: Placement) -> str | None:
-    """Return the node that a trial is wished onto, None where none has room.
+def choose_node(
+    nodes: Sequence[Node], *, demand: Amounts, taken: Mapping[str, int], placement: Placement
+) -> str | None:
+    """Return the preferred node of a trial; None if no node has free resources.
 
     Args:
-        nodes: that there are.
-        holds: what a trial holds.
-        taken: node to trials on it.
-        placement: spread: where the fewest trials are; pack: where the most are. Of equal ones it is the one with the
-            most room, so that pack takes few nodes.
+        nodes: Nodes of the cluster.
+        demand: Resources of a trial.
+        taken: Node → number of trials on it.
+        placement: `spread`: the node with the fewest trials; `pack`: with the most. Ties are broken by the most free
+            slots, so that `pack` uses few nodes.
     """
-    room = {node.id: fitting(holds, node.offers) - taken.get(node.id, 0) for node in nodes}
-    free = [name for name in room if room[name] > 0]
+    free_slots = {node.id: fitting(demand, node.offers) - taken.get(node.id, 0) for node in nodes}
+    free = [name for name in free_slots if free_slots[name] > 0]
     if placement == "spread":
-        return min(free, key=lambda name: (taken.get(name, 0), -room[name]), default=None)
-    return max(free, key=lambda name: (taken.get(name, 0), room[name]), default=None)
+        return min(free, key=lambda name: (taken.get(name, 0), -free_slots[name]), default=None)
+    return max(free, key=lambda name: (taken.get(name, 0), free_slots[name]), default=None)
 
 
-class _OnChosenNode(PlacementGroupFactory):
-    """Chooses a node at the moment when Tune asks Ray for a trial's room.
+class _PreferredNodeFactory(PlacementGroupFactory):
+    """Chooses a node when Tune requests the resources of a trial.
 
-    Tune keeps a copy for each trial, so nothing is remembered here: what is placed, and wished, Ray itself knows.
+    It has no state, since Tune makes a copy for each trial. Placed and preferred nodes are read from Ray.
     """
 
-    def __init__(self, holds: Amounts, placement: Placement) -> None:
-        # Ray heeds the wish for this strategy alone, which for a single bundle means no more than the others do.
-        super().__init__([dict(holds)], strategy="STRICT_PACK")
+    def __init__(self, demand: Amounts, placement: Placement) -> None:
+        # Ray uses the preferred node only with this strategy, which for a single bundle has no other effect.
+        super().__init__([dict(demand)], strategy="STRICT_PACK")
         self._placement = placement
 
     def to_placement_group(self) -> PlacementGroup:
-        (holds,) = self.bundles
-        wished = choose_node(nodes(), holds=holds, taken=_taken(), placement=self._placement)
-        name = "" if wished is None else f"{_NAME}{wished}-{secrets.token_hex(4)}"
-        group: PlacementGroup = placement_group([holds], strategy="STRICT_PACK", name=name, _soft_target_node_id=wished)
+        (demand,) = self.bundles
+        node = choose_node(nodes(), demand=demand, taken=_trials_per_node(), placement=self._placement)
+        name = "" if node is None else f"{_NAME}{node}-{secrets.token_hex(4)}"
+        group: PlacementGroup = placement_group([demand], strategy="STRICT_PACK", name=name, _soft_target_node_id=node)
         return group
 
 
-def _taken() -> Counter[str]:
-    """Return node to the bundles that are on it, or are wished onto it and not placed yet; those of others too."""
+def _trials_per_node() -> Counter[str]:
+    """Return node → number of bundles that are placed on it, or prefer it and are not placed yet; of all drivers."""
     taken: Counter[str] = Counter()
     for group in placement_group_table().values():
         if group["state"] == "REMOVED":

@@ -1,7 +1,7 @@
-"""What Ray Tune is given: a trial as it sees it, a searcher and a scheduler that do nothing but ask the ledger.
+"""Components for Ray Tune: a trainable, and a searcher and a scheduler that only call the ledger.
 
-An epoch's way: `TrialTrainable.step` in a worker → Ray → `LedgerScheduler.on_trial_result` in the driver →
-`Ledger.receive`, told there and nowhere else. A process that dies goes the same way, by `on_trial_error`.
+Data flow of an epoch: `TrialTrainable.step` in a worker → Ray → `LedgerScheduler.on_trial_result` in the driver →
+`Ledger.receive`. A failed process is reported to the ledger by `LedgerScheduler.on_trial_error`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeps.backends.cluster.fitness import RefusedTrial
+from sweeps.backends.cluster.node_checks import RefusedTrial
 from sweeps.backends.ledger_calls import LedgerCalls
 from sweeps.backends.ray.images import SharedByTrials
-from sweeps.backends.ray.process_death import MemoryKills, death_message
+from sweeps.backends.ray.process_failure import MemoryKills, process_failure_message
 from sweeps.core.job import Job
 from sweeps.core.trial import TrialRecord
 from sweeps.search.ledger import Exhausted
@@ -31,7 +31,7 @@ from sweeps.worker.session import TrialSession
 
 
 class TrialTrainable(tune.Trainable):
-    """Ray's view of a trial. One actor runs many, one after the other, on the cores it has leased."""
+    """Ray's trainable of a trial. One actor runs several trials, one after the other, on its leased cores."""
 
     def setup(self, config: dict[str, Any], shared: SharedByTrials | None = None) -> None:
         assert shared is not None
@@ -52,13 +52,13 @@ class TrialTrainable(tune.Trainable):
         self._session = TrialSession(job, self._parts)
 
     def step(self) -> dict[str, Any]:
-        # Never `done`: the scheduler sees every result, the last one too, and stops the trial itself.
+        # Without `done`, so that the scheduler receives the last result too and stops the trial itself.
         return {"message": self._session.step()}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._refusal is not None:
             return True
-        # First: what the session holds is not free before it is gone.
+        # Closed and deleted first, so that its memory can be freed.
         self._session.close()
         del self._session
         job = Job(**new_config)
@@ -70,17 +70,17 @@ class TrialTrainable(tune.Trainable):
         self._session.close()
 
 
-class _Unpickled:
-    """Ray pickles its parts to restore them; ours come back from the study, so nothing of them is kept."""
+class _Stateless:
+    """Pickled without state: Ray stores its components to restore them, and this state is in the study."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class LedgerSearcher(_Unpickled, Searcher):
-    """Proposes what the ledger hands out. `num_samples=-1`: the ledger decides when there is nothing more.
+class LedgerSearcher(_Stateless, Searcher):
+    """Proposes the ledger's trials. With `num_samples=-1` the ledger decides when the search ends.
 
-    Nothing before there is a slot for it: a configuration is worth more the more results it was proposed after.
+    A trial is proposed only when a slot is free, so that the sampler can use as many results as possible.
     """
 
     def __init__(self, ledger: LedgerCalls, *, job_of: Callable[[TrialRecord], Job], slots: Callable[[], int]) -> None:
@@ -98,17 +98,17 @@ class LedgerSearcher(_Unpickled, Searcher):
         return None if job is None else asdict(job)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The scheduler has told the ledger of every end already."""
+        """Do nothing: the scheduler has reported the end to the ledger."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Ray keeps no state of ours: the study is the ledger."""
+        """Do nothing: the state is in the study."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """As `save`."""
+        """Do nothing: the state is in the study."""
 
 
-class LedgerScheduler(_Unpickled, FIFOScheduler):
-    """Tells the ledger what each trial says, and stops the trials that are over."""
+class LedgerScheduler(_Stateless, FIFOScheduler):
+    """Passes the messages of trials to the ledger, and stops ended trials."""
 
     def __init__(self, ledger: LedgerCalls) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -116,20 +116,20 @@ class LedgerScheduler(_Unpickled, FIFOScheduler):
         self._memory = MemoryKills()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        self._memory.look()
+        self._memory.poll()
         over = self._ledger.receive(trial.config["number"], result["message"])
         decision: str = TrialScheduler.STOP if over else TrialScheduler.CONTINUE
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Its process died. Ray does not try it again (`max_failures` is 0): the ledger hands it out, or ends it."""
-        said = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
-        message = death_message(Job(**trial.config), said=said, memory=self._memory)
+        """Report a failed process. The ledger decides about a retry, since Ray's `max_failures` is 0."""
+        ray_error = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
+        message = process_failure_message(Job(**trial.config), ray_error=ray_error, memory=self._memory)
         self._ledger.receive(trial.config["number"], message)
 
 
-class StopWhen(_Unpickled, Stopper):
-    """Ends the whole experiment as soon as a condition holds."""
+class StopWhen(_Stateless, Stopper):
+    """Ends the whole experiment as soon as a condition is True."""
 
     def __init__(self, condition: Callable[[], bool]) -> None:
         self._condition = condition

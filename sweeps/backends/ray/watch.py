@@ -1,6 +1,6 @@
-"""Notices when Ray itself is gone: its calls then never return, and after a minute it ends this process without a word.
+"""Detects that Ray's control server has failed, for instance with its head node.
 
-A control server that somebody ends does that, and so does a head node that goes away.
+Calls of Ray then never return, and after a minute Ray ends this process without a message.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-_LOOK_SECONDS = 1.0
-_LOCAL_PATIENCE = 3
-_REMOTE_PATIENCE = 15
+_POLL_SECONDS = 1.0
+_LOCAL_FAILURES = 3
+_REMOTE_FAILURES = 15
 
 
 class RayWatch:
-    """Knocks at Ray's control server, on a thread of its own, and calls `on_loss` once when it stays silent."""
+    """Connects to Ray's control server regularly, on a thread, and calls `on_loss` once if it stops answering."""
 
     def __init__(self, address: str, *, is_local: bool, on_loss: Callable[[], None]) -> None:
-        """Prepare it; it watches within a `with` block.
+        """Create a watch, which is active within its `with` block.
 
         Args:
-            address: of the control server, `HOST:PORT`.
-            is_local: whether it is on this machine, where no network can be to blame for its silence.
-            on_loss: is called on the thread.
+            address: `HOST:PORT` of the control server.
+            is_local: Whether it is on this machine; then fewer failures are allowed, since no network is involved.
+            on_loss: Called on the thread.
         """
         host, _, port = address.rpartition(":")
         self._server = (host.strip("[]"), int(port))
-        self._patience = _LOCAL_PATIENCE if is_local else _REMOTE_PATIENCE
+        self._allowed_failures = _LOCAL_FAILURES if is_local else _REMOTE_FAILURES
         self._on_loss = on_loss
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch of Ray", daemon=True)
@@ -43,16 +43,16 @@ class RayWatch:
         self._ended.set()
 
     def _watch(self) -> None:
-        silent = 0
-        while not self._ended.wait(_LOOK_SECONDS):
-            silent = 0 if self._answers() else silent + 1
-            if silent >= self._patience and not self._ended.is_set():
+        failures = 0
+        while not self._ended.wait(_POLL_SECONDS):
+            failures = 0 if self._answers() else failures + 1
+            if failures >= self._allowed_failures and not self._ended.is_set():
                 self._on_loss()
                 return
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(self._server, timeout=_LOOK_SECONDS):
+            with socket.create_connection(self._server, timeout=_POLL_SECONDS):
                 return True
         except OSError:
             return False

@@ -1,1 +1,1 @@
-"""Targets of notifications, a file each: which texts it takes, and how it sends."""
+"""Targets of notifications, one file each: accepted texts and sending."""

@@ -1,6 +1,6 @@
-"""The kinds of targets.
+"""The registry of the kinds of targets.
 
-A new kind is a file and an entry in `TARGETS`; tests/sweeps/test_notify.py asks of each what every one does.
+To add a kind, add a file and an entry in `TARGETS`. tests/sweeps/notify tests all kinds.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections.abc import Mapping, Sequence
 from sweeps.core.errors import SweepError
 from sweeps.notify.targets.command import Command
 from sweeps.notify.targets.service import Service
-from sweeps.notify.targets.target import Target, WrongTargetError
+from sweeps.notify.targets.target import InvalidTargetError, Target
 from sweeps.notify.targets.webhook import Webhook
 
 TARGETS: Mapping[str, type[Target]] = {"webhook": Webhook, "service": Service, "command": Command}
-"""Name to kind; the first that takes a text has it."""
+"""Name → kind. The first kind that accepts a text is used."""
 
 
 def parse_targets(texts: Sequence[str]) -> list[Target]:
-    """Return who is told, each once, from addresses and commands as a person writes them.
+    """Return the targets of URLs and commands, without duplicates.
 
     Raises:
-        SweepError: one cannot work at all.
+        SweepError: A text is invalid.
     """
     return [_parse(text.strip()) for text in dict.fromkeys(texts)]
 
 
 def _parse(text: str) -> Target:
-    kind = next(kind for kind in TARGETS.values() if kind.takes(text))
+    kind = next(kind for kind in TARGETS.values() if kind.accepts(text))
     try:
         return kind(text)
-    except WrongTargetError as error:
+    except InvalidTargetError as error:
         *first, last = (kind.example for kind in TARGETS.values())
-        raise SweepError(f"notify: {error}: give {', '.join(first)}, or {last}") from None
+        raise SweepError(f"notify: {error}. Use {', '.join(first)}, or {last}") from None

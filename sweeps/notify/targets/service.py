@@ -1,4 +1,4 @@
-"""A service that apprise knows: Slack, mail, ntfy and a hundred more."""
+"""A service that apprise supports: Slack, mail, ntfy and a hundred more."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import logging
 
 from sweeps.core.errors import SweepError
 from sweeps.notify.message import Message
-from sweeps.notify.targets.target import NotToldError, Target, WrongTargetError, scheme_of
+from sweeps.notify.targets.target import InvalidTargetError, NotificationError, Target, scheme_of
 
 _KINDS = {"ended": "success", "interrupted": "warning", "failed": "failure", "new_best": "info"}
-"""Event to apprise's word for how good news it is."""
+"""Event → apprise's notification type."""
 
 
 class Service(Target):
-    """Sends the sentence, and what to do about it."""
+    """Sends text and error of the message."""
 
-    example = "an address of apprise such as slack://..."
+    example = "a URL of apprise such as slack://..."
 
     @staticmethod
-    def takes(text: str) -> bool:
+    def accepts(text: str) -> bool:
         return scheme_of(text) is not None
 
     def __init__(self, text: str) -> None:
@@ -27,20 +27,19 @@ class Service(Target):
             import apprise
         except ImportError:
             raise SweepError(
-                f"notify: {self.label} is told through apprise, which is not installed: "
-                "pip install --constraint requirements.lock -e '.[notify]'"
+                f"notify: {self.label} needs apprise, which is not installed. "
+                "Run `pip install --constraint requirements.lock -e '.[notify]'`."
             ) from None
-        # It logs addresses.
+        # It logs URLs, which may contain secrets.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
         service = apprise.Apprise.instantiate(text)
         if service is None:
-            raise WrongTargetError(
-                f"{self.label} is no address that apprise takes, which lists them at "
-                "https://github.com/caronc/apprise/wiki"
+            raise InvalidTargetError(
+                f"apprise does not accept this {self.label} URL (see https://github.com/caronc/apprise/wiki)"
             )
         self._service = service
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         body = message.text if message.error is None else f"{message.text}\n{message.error}"
         if not self._service.notify(body=body, title=f"Sweep {message.sweep}", notify_type=_KINDS[message.event]):
-            raise NotToldError("it did not take the message")
+            raise NotificationError("it did not accept the message")

@@ -1,6 +1,6 @@
-"""What a target of notifications is: whoever is told of a sweep.
+"""Contract of a target of notifications.
 
-An address may hold a password or a token anywhere: what is printed of it is its scheme, of a web address its host too.
+A URL may contain a password or a token anywhere. Only its scheme is printed, and the host of a web URL.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from sweeps.notify.message import Message
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-class NotToldError(Exception):
-    """It did not hear of it; says why in a few words, without a secret."""
+class NotificationError(Exception):
+    """A message could not be sent. The text contains no secret."""
 
 
-class WrongTargetError(Exception):
-    """The text cannot work; says why without a secret."""
+class InvalidTargetError(Exception):
+    """The text of a target is invalid. The error contains no secret."""
 
 
 class Target(abc.ABC):
-    """One address, command or service. Each kind is a file."""
+    """One URL, command or service. Each kind is a file."""
 
     example: ClassVar[str]
-    """Such a text in a few words, for an error."""
+    """Example of a valid text, for errors."""
     label: str
-    """What may be printed of it."""
+    """Name without secrets."""
 
     @staticmethod
     @abc.abstractmethod
-    def takes(text: str) -> bool:
-        """Return whether a text is meant for this kind; the kinds are asked in their order."""
+    def accepts(text: str) -> bool:
+        """Return whether a text is of this kind. The kinds are tried in order."""
 
     @abc.abstractmethod
     def __init__(self, text: str) -> None:
-        """Read a text that this kind takes.
+        """Parse a text of this kind.
 
         Raises:
-            WrongTargetError: it cannot work at all.
-            SweepError: something has to be installed first.
+            InvalidTargetError: The text is invalid.
+            SweepError: A package has to be installed first.
         """
 
     @abc.abstractmethod
-    def tell(self, message: Message) -> None:
-        """Tell it, and wait until it has heard.
+    def send(self, message: Message) -> None:
+        """Send a message and wait for the answer.
 
         Raises:
-            NotToldError: it has not, or gives no answer within seconds.
+            NotificationError: The message was not accepted, or there was no answer in time.
         """
 
 
 def scheme_of(text: str) -> str | None:
-    """Return the scheme of an address in small letters; None of a text that is none."""
+    """Return the scheme of a URL in lower case; None for any other text."""
     found = _SCHEME.match(text)
     return None if found is None else found[1].lower()

@@ -1,23 +1,23 @@
-"""A web address that takes JSON."""
+"""A web URL that accepts JSON."""
 
 from __future__ import annotations
 
 import urllib.parse
 
 from sweeps.notify.message import Message
-from sweeps.notify.targets.target import NotToldError, Target, WrongTargetError, scheme_of
+from sweeps.notify.targets.target import InvalidTargetError, NotificationError, Target, scheme_of
 
 ANSWER_SECONDS = 4.0
-"""How long a web address may take for each step of its answer."""
+"""Timeout of each step of the request."""
 
 
 class Webhook(Target):
     """Posts the message."""
 
-    example = "an https:// address"
+    example = "an https:// URL"
 
     @staticmethod
-    def takes(text: str) -> bool:
+    def accepts(text: str) -> bool:
         return scheme_of(text) in ("http", "https")
 
     def __init__(self, text: str) -> None:
@@ -28,22 +28,22 @@ class Webhook(Target):
         except ValueError:
             address = None
         if not address:
-            raise WrongTargetError(f"{scheme}://... is no complete address, such as https://host/path?key=value")
+            raise InvalidTargetError(f"{scheme}://... is not a complete URL such as https://host/path?key=value")
         self.label = f"{scheme}://{address}"
         self._url = text
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         import requests
 
         headers = {"Content-Type": "application/json", "User-Agent": "cifar-sweeps"}
         try:
-            # A redirect would turn the POST into a GET, or carry it to a stranger.
+            # A redirect would turn the POST into a GET, or send it to another host.
             answer = requests.post(
                 self._url, data=message.as_json(), headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False
             )
         except requests.Timeout:
-            raise NotToldError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
+            raise NotificationError(f"no answer within {ANSWER_SECONDS:.0f} s") from None
         except requests.ConnectionError:
-            raise NotToldError("no connection") from None
+            raise NotificationError("no connection") from None
         if answer.status_code >= 300:
-            raise NotToldError(f"it answered {answer.status_code}")
+            raise NotificationError(f"it answered {answer.status_code}")

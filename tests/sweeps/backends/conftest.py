@@ -1,4 +1,4 @@
-"""What the tests of backends share: none of them trains, unless it is marked so."""
+"""Fixtures for the tests of backends, which use the instant training unless marked `trains`."""
 
 from __future__ import annotations
 

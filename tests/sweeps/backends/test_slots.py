@@ -1,4 +1,4 @@
-"""How many trials train at once. The numbers stand in for machines that are not here."""
+"""The number of slots on made-up machines and clusters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def slots_on(nodes: Sequence[Mapping[str, float]], limits: Limits = UNBOUND, **r
         ({"cpus": 2, "gpus": 4}, 2, "cuda"),
         ({"cpus": 16, "gpus": 2, "each": 0.5}, 4, "cuda"),
         ({"cpus": 16, "gpus": 4, "each": 1}, 4, "cuda"),
-        # Two trials of 0.4 fit on each of two GPUs; the 0.2 that both leave are no fifth one.
+        # Two trials of 0.4 fit on each of two GPUs; the remaining 0.2 of both are no fifth slot.
         ({"cpus": 16, "gpus": 2, "each": 0.4}, 4, "cuda"),
         ({"cpus": 16, "gpus": 1, "each": 1 / 3}, 3, "cuda"),
         ({"cpus": 16, "gpus": 4, "each": 0}, 16, "cpu"),
@@ -51,19 +51,19 @@ def slots_on(nodes: Sequence[Mapping[str, float]], limits: Limits = UNBOUND, **r
         ({"cpus": 2, "at_most": 3}, 2, "cpu"),
     ],
 )  # fmt: skip
-def test_as_many_trials_as_cores_and_gpus_hold(machine: dict[str, float], count: int, device: str) -> None:
+def test_slots_are_limited_by_cores_and_gpus(machine: dict[str, float], count: int, device: str) -> None:
     found = slots(**machine)  # type: ignore[arg-type]
 
     assert (found.count, found.device) == (count, device)
 
 
 @given(st.integers(1, 8), st.floats(0.05, 1.0))
-def test_a_gpu_is_never_shared_beyond_its_whole(gpus: int, each: float) -> None:
+def test_shares_of_a_gpu_never_exceed_it(gpus: int, each: float) -> None:
     found = slots(cpus=1000, gpus=gpus, each=each)
 
     on_each = found.count / gpus
     assert on_each == int(on_each)
-    # Ray cuts off what is below a ten-thousandth.
+    # Ray rounds down to ten-thousandths.
     assert on_each * (each - 1e-4) < 1 < (on_each + 1) * each + 1e-5
 
 
@@ -74,7 +74,7 @@ def test_a_trial_that_needs_more_than_there_is_is_refused(machine: dict[str, flo
 
 
 BARE: list[dict[str, float]] = [{"CPU": 1}, {"CPU": 1}, {"CPU": 4, "GPU": 2, "fast": 3}]
-"""Two nodes of a core and a large one."""
+"""Two nodes with one core and a large one."""
 
 
 @pytest.mark.parametrize(
@@ -101,13 +101,13 @@ def test_a_head_node_without_a_core_is_no_slot() -> None:
 
 
 CPUS, GPUS, FAST = range(7), range(3), (0, 0.5, 1, 2)
-"""What a node may have."""
+"""Resources of nodes."""
 CORES_EACH, GPUS_EACH, FAST_EACH = (1, 2), (0, 0.29, 1 / 3, 0.4, 0.5, 0.6, 1), (0, 0.5, 1)
-"""What a trial may hold."""
+"""Demands of trials."""
 
 
 def count_on(nodes: Sequence[tuple[int, int, float]], cores: int, gpus: float, fast: float) -> tuple[int, int]:
-    """Return how many slots are counted on nodes, and how many trials can really be put there."""
+    """Return the counted slots of nodes, and how many trials can be placed on them."""
     offers = [{"CPU": node[0], "GPU": node[1], "fast": node[2]} for node in nodes]
     most = sum(most_on(node[0], (1.0,) * node[1], node[2], cores, gpus, fast) for node in nodes)
     try:
@@ -130,7 +130,7 @@ def test_slots_are_exactly_where_trials_can_be_put() -> None:
     st.lists(st.tuples(*map(st.sampled_from, (CPUS, GPUS, FAST))), min_size=2, max_size=5),
     *map(st.sampled_from, (CORES_EACH, GPUS_EACH, FAST_EACH)),
 )
-def test_what_is_left_on_several_nodes_is_no_slot(
+def test_free_resources_of_several_nodes_are_no_slot(
     nodes: list[tuple[int, int, float]], cores: int, gpus: float, fast: float
 ) -> None:
     counted, most = count_on(nodes, cores, gpus, fast)
@@ -140,7 +140,7 @@ def test_what_is_left_on_several_nodes_is_no_slot(
 
 @lru_cache
 def most_on(cpus: float, gpus: tuple[float, ...], fast: float, cores: int, each: float, fast_each: float) -> int:
-    """Return how many trials can be put on a node, by trying each GPU for each of them."""
+    """Return how many trials can be placed on a node, by trying each GPU for each of them."""
     if cpus < cores or fast < fast_each:
         return 0
     if each >= 1:
@@ -155,7 +155,7 @@ def most_on(cpus: float, gpus: tuple[float, ...], fast: float, cores: int, each:
     return max((1 + most_on(cpus - cores, rest, fast - fast_each, cores, each, fast_each) for rest in rests), default=0)
 
 
-def test_a_node_that_joins_is_counted_and_one_that_died_is_not() -> None:
+def test_a_node_that_joins_is_counted_and_one_that_left_is_not() -> None:
     before = slots_on([{"CPU": 2}, {"CPU": 1}])
 
     assert before.on([{"CPU": 2}, {"CPU": 1}, {"CPU": 5}], UNBOUND).count == 8
@@ -163,15 +163,15 @@ def test_a_node_that_joins_is_counted_and_one_that_died_is_not() -> None:
     assert before.on([{"CPU": 2}, {"CPU": 5}], Limits(max_concurrent_trials=4)).count == 4
 
 
-def test_what_a_trial_holds_stays_when_a_node_with_gpus_joins() -> None:
+def test_a_trials_demand_is_unchanged_when_a_node_with_gpus_joins() -> None:
     before = slots_on([{"CPU": 2}])
 
     joined = before.on([{"CPU": 2}, {"CPU": 2, "GPU": 2}], UNBOUND)
 
-    assert (joined.count, joined.holds) == (4, {"CPU": 1})
+    assert (joined.count, joined.demand) == (4, {"CPU": 1})
 
 
-def test_where_no_node_is_left_one_trial_waits_for_another() -> None:
+def test_without_a_node_one_trial_waits() -> None:
     assert slots_on([{"CPU": 2}]).on([], UNBOUND).count == 1
 
 
@@ -181,25 +181,25 @@ def test_where_no_node_is_left_one_trial_waits_for_another() -> None:
         (
             BARE,
             {"cpus_per_trial": 8, "gpus_per_trial": 1},
-            "a trial asks for 8 CPUs and 1 GPU, but no node has that: the one that comes nearest has 4 CPUs and 2 GPUs"
-            ": lower resources.cpus_per_trial, or add a node that has it",
+            "a trial needs 8 CPUs and 1 GPU, but no node has that. The closest node has 4 CPUs and 2 GPUs. Lower "
+            "resources.cpus_per_trial, or add a node that has it.",
         ),
         (
             [{"CPU": 16}, {"CPU": 1, "GPU": 1}],
             {"cpus_per_trial": 2, "gpus_per_trial": 1},
-            "the one that comes nearest has 1 CPU and 1 GPU: lower resources.cpus_per_trial",
+            "The closest node has 1 CPU and 1 GPU. Lower resources.cpus_per_trial",
         ),
         (
             BARE,
             {"gpus_per_trial": 0, "custom": {"slow": 1}},
-            "1 CPU and 1 slow, but no node has that: the one that comes nearest has 1 CPU and 0 slow: "
-            "lower resources.custom.slow",
+            "1 CPU and 1 slow, but no node has that. The closest node has 1 CPU and 0 slow. "
+            "Lower resources.custom.slow",
         ),
-        ([{"CPU": 2}], {"cpus_per_trial": 4}, "4 CPUs, but there are 2 CPUs: lower resources.cpus_per_trial"),
-        ([], {}, "1 CPU, but there are 0 CPUs"),
+        ([{"CPU": 2}], {"cpus_per_trial": 4}, "4 CPUs, but this machine has 2 CPUs. Lower resources.cpus_per_trial"),
+        ([], {}, "1 CPU, but this machine has 0 CPUs"),
     ],
 )
-def test_what_fits_nowhere_is_refused_with_the_nearest_node(
+def test_a_trial_that_fits_on_no_node_is_an_error_with_the_closest_node(
     nodes: list[dict[str, float]], asked: dict[str, object], words: str
 ) -> None:
     with pytest.raises(SweepError) as refused:
@@ -218,7 +218,7 @@ def test_custom_resources_need_a_cluster_that_offers_them() -> None:
 
 
 @pytest.mark.parametrize("backend", ["inline", "ray"])
-def test_a_gpu_that_is_not_there_is_refused_before_anything_is_begun(
+def test_a_missing_gpu_is_an_error_before_the_start(
     backend: str, tmp_path: Path, runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -227,7 +227,7 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_begun(
     for verb in (("run", path, "--runs", runs, "--backend", backend), ("plan", path, "--no-probe")):
         result = cli(*verb)
         assert result.exit_code == 2
-        assert "gpus_per_trial is 1, and no trial would find a GPU: CUDA_VISIBLE_DEVICES is empty" in result.stderr
+        assert "gpus_per_trial is 1, and no GPU was found: CUDA_VISIBLE_DEVICES is empty" in result.stderr
     assert not runs.exists()
 
 
@@ -235,7 +235,7 @@ def test_the_slots_of_this_machine_leave_custom_resources_out() -> None:
     assert local_slots(Resources(custom={"fast": 2}), UNBOUND) == local_slots(Resources(), UNBOUND)
 
 
-def test_what_a_slot_holds_is_said_in_words() -> None:
+def test_the_description_of_a_slot() -> None:
     assert slots(cpus=2).describe() == "2 slots of 1 core"
     assert slots(cpus=8, gpus=1, each=0.5).describe() == "2 slots of 0.5 GPU"
     assert slots_on(BARE, custom={"fast": 1}, gpus_per_trial=0).describe() == "3 slots of 1 core and 1 fast"

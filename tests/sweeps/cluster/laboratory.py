@@ -130,7 +130,7 @@ class Event:
 
 
 _LINES = re.compile(
-    r"trial \d+ on (?P<host>\S+):|going on after epoch (?P<after>\d+)|(?P<time>\d\d:\d\d:\d\d) epoch (?P<epoch>\d+)/"
+    r"trial \d+ on (?P<host>\S+):|resuming after epoch (?P<after>\d+)|(?P<time>\d\d:\d\d:\d\d) epoch (?P<epoch>\d+)/"
 )
 
 

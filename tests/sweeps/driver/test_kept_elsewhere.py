@@ -60,7 +60,7 @@ def test_a_killed_driver_is_resumed_on_another_machine(
     assert [run.steps["val_accuracy"] for run in written(recorded_runs)] == [[1, 2, 3]] * 2
     logs = [text.decode() for name, text in s3.content(bucket).items() if "/logs/" in name]
     assert [[text.count(f"epoch {number}/3") for number in (1, 2, 3)] for text in logs] == [[1, 1, 1]] * 2
-    assert sum(text.count("going on after epoch 1") for text in logs) == 1
+    assert sum(text.count("resuming after epoch 1") for text in logs) == 1
     for machine in ("one", "two"):
         assert not list((tmp_path / machine).glob("sweeps/tiny/checkpoints/*"))
 
@@ -179,7 +179,7 @@ def test_a_short_outage_of_the_storage_is_a_warning(
     result = cli("run", path, "--runs", recorded_runs, "--backend", "inline")
 
     assert result.exit_code == 0, result.output
-    assert "warning: trial 0: the checkpoint of this epoch is not kept: the storage s3://" in result.stdout
+    assert "warning: trial 0: the checkpoint of this epoch was not stored: the storage s3://" in result.stdout
     assert outcomes(recorded_runs) == [("FINISHED", "complete")]
 
 
@@ -231,14 +231,14 @@ def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:
     slow, fast = trial_files.files_of(job), trial_files.files_of(replace(job, attempt=2))
     slow.fetch()
     slow.checkpoint.write_bytes(b"epoch 1")
-    assert slow.keep_checkpoint(last=False) is None
+    assert slow.store_checkpoint(last=False) is None
     fast.fetch()
     assert fast.checkpoint.read_bytes() == b"epoch 1"
     fast.checkpoint.write_bytes(b"epoch 2")
-    assert fast.keep_checkpoint(last=True) is None
+    assert fast.store_checkpoint(last=True) is None
 
     with pytest.raises(SupersededError):
-        slow.keep_checkpoint(last=False)
+        slow.store_checkpoint(last=False)
 
     assert s3.content(bucket)["key/state.pt"] == b"epoch 2"
     assert s3.content(bucket)["key/state.previous.pt"] == b"epoch 1"

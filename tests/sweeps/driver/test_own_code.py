@@ -208,7 +208,7 @@ def test_a_worker_only_compares_files_of_its_machine(project: Project, tmp_path:
             source=json.dumps(dict(source.files)),
         ),
         parts,
-        takes_output=False,
+        capture_output=False,
     ).step()
 
     assert message.epoch is not None, message.error
@@ -231,16 +231,16 @@ def test_a_trial_resumed_after_an_edit_keeps_its_checkpoint(project: Project, tm
         source=json.dumps(dict(source.files)),
     )
     (tmp_path / "checkpoint").mkdir()
-    assert TrialSession(job, parts, takes_output=False).step().epoch is not None
+    assert TrialSession(job, parts, capture_output=False).step().epoch is not None
     kept = (tmp_path / "checkpoint" / "state.pt").read_bytes()
     project.part.write_text(SIGMOID, encoding="utf-8")
 
-    message = TrialSession(job, parts, takes_output=False).step()
+    message = TrialSession(job, parts, capture_output=False).step()
 
     assert (message.epoch, message.outcome, message.error_class) == (None, Outcome.INTERRUPTED, ErrorClass.CODE_CHANGED)
     assert f"{project.part.name} has changed" in (message.error or "")
     assert (tmp_path / "checkpoint" / "state.pt").read_bytes() == kept
 
     project.part.write_text(RELU, encoding="utf-8")
-    again = TrialSession(job, parts, takes_output=False)
+    again = TrialSession(job, parts, capture_output=False)
     assert [again.step().epoch.epoch, again.step().outcome] == [1, Outcome.COMPLETE]  # type: ignore[union-attr]

@@ -193,7 +193,7 @@ def test_a_killed_driver_loses_at_most_one_epoch(runs: Path, tmp_path: Path, sta
     result = start(**changes)
 
     assert result.exit_code == 0, result.output
-    assert "going on after epoch 1" in log_of(runs, 0)
+    assert "resuming after epoch 1" in log_of(runs, 0)
     assert outcomes(runs) == [("FINISHED", "complete")] * 2
     assert len({run.tags["key"] for run in written(runs)}) == 2
     assert [curve(run) for run in written(runs)] == [[1, 2, 3]] * 2
@@ -519,9 +519,9 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_is_logged(tmp_path: Path, runs:
     assert result.exit_code == 0, result.output
     (log,) = (runs / "sweeps" / "tiny" / "logs").iterdir()
     said = log.read_text(encoding="utf-8")
-    assert "not going on from state.pt" in said
+    assert "cannot resume from state.pt" in said
     assert "its checksum is wrong" in said
-    assert "going on after epoch 1, from the checkpoint before (state.previous.pt)" in said
+    assert "resuming after epoch 1, from the previous checkpoint (state.previous.pt)" in said
     assert curve(written(runs)[0]) == [1, 2, 3, 4]
 
 

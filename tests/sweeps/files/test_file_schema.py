@@ -21,7 +21,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import ARCHITECTURES
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.schema import FILE_KINDS, FileKind, configuration_fields, file_schema, schema_file, schema_text
-from sweeps.tasks.image_schema import referred
+from sweeps.tasks.image_schema import resolve_reference
 
 ROOT = Path(__file__).parents[3]
 YAML_FILES = sorted((ROOT / "experiments").rglob("*.yaml"))
@@ -152,7 +152,7 @@ def test_every_key_has_a_description(kind: FileKind) -> None:
     silent = [key for key, field in schema["properties"].items() if not field.get("description")]
     silent += [path for path, field in configuration_fields().items() if not field.get("description")]
     for block in ("metric", "limits", "resources", "early_terminate", "keep"):
-        inner = referred(schema, schema["properties"].get(block, {})).get("properties", {})
+        inner = resolve_reference(schema, schema["properties"].get(block, {})).get("properties", {})
         silent += [f"{block}.{key}" for key, field in inner.items() if not field.get("description")]
 
     assert silent == []
@@ -183,7 +183,7 @@ BETWEEN_VALUES = (
 def values_of(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Return values that a schema allows, for the features that the configuration's schemas use."""
     if "$ref" in schema:
-        return values_of(referred(LADDER, schema))
+        return values_of(resolve_reference(LADDER, schema))
     if "anyOf" in schema:
         return st.one_of(*map(values_of, schema["anyOf"]))
     if "enum" in schema:

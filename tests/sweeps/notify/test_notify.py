@@ -1,4 +1,4 @@
-"""What a sweep tells others, with a real server and a real command; and that none of them can hold it up."""
+"""Notifications with a real server and a real command; none of them can delay a sweep."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sweeps.notify.message import Message
 from sweeps.notify.targets import command as command_module
 from sweeps.notify.targets import webhook as webhook_module
 from sweeps.notify.targets.registry import TARGETS, parse_targets
-from sweeps.notify.targets.target import NotToldError, Target
+from sweeps.notify.targets.target import NotificationError, Target
 from sweeps.search.state import DriverState, SweepState
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "watching.md"
@@ -40,7 +40,7 @@ SECRET = "hunter2"
 
 @dataclass
 class Server:
-    """A web server on this machine that keeps what it is told."""
+    """A local web server that stores the messages."""
 
     port: int
     told: list[dict[str, Any]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Server:
     paths: list[str] = field(default_factory=list)
     status: int = 200
     hangs: threading.Event | None = None
-    """Where given it answers nobody before this is set."""
+    """If given, it answers only after this is set."""
 
     @property
     def url(self) -> str:
@@ -127,7 +127,7 @@ def until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
 
 
 class InMemory(Target):
-    """Keeps what it is told."""
+    """Stores the messages."""
 
     example = label = "listener"
 
@@ -135,22 +135,22 @@ class InMemory(Target):
         self._told = told
 
     @staticmethod
-    def takes(text: str) -> bool:
+    def accepts(text: str) -> bool:
         return False
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         self._told.append(message)
 
 
 @dataclass
 class Listener:
-    """What one target receives, and what a person reads of it."""
+    """The messages to one target, and the printed lines."""
 
     told: list[Message] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     def notifier(self, *texts: str, part: str = "search", records: tuple[TrialRecord, ...] = ()) -> Notifier:
-        """Return one that tells those who are given, else this one."""
+        """Return a notifier for the given targets, else for this one."""
         targets = parse_targets(texts) if texts else [InMemory(self.told)]
         return Notifier(targets, state_of(*records), part=part, print_line=self.said.append)
 
@@ -164,7 +164,7 @@ def listener() -> Listener:
     return Listener()
 
 
-class TestWhoIsTold:
+class TestTargets:
     def test_a_server_gets_json_with_the_query_and_password_of_its_address(
         self, server: Server, listener: Listener
     ) -> None:
@@ -216,7 +216,7 @@ class TestWhoIsTold:
         assert told["message"].endswith("every trial fails alike")
         assert listener.said == []
 
-    def test_a_service_without_apprise_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_service_without_apprise_is_one_error_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "apprise", None)
 
         with pytest.raises(SweepError, match=r"slack://.*pip install .*\[notify\]") as caught:
@@ -224,7 +224,7 @@ class TestWhoIsTold:
 
         assert SECRET not in str(caught.value)
 
-    def test_each_is_told_once_and_no_secret_is_in_a_representation(self) -> None:
+    def test_each_target_is_used_once_and_no_secret_is_in_a_representation(self) -> None:
         texts = [f"HTTPS://me:{SECRET}@host/{SECRET}?k={SECRET}", f"sh {SECRET}", f"json://{SECRET}:{SECRET}@{SECRET}"]
         targets = parse_targets([*texts, *texts])
 
@@ -234,12 +234,12 @@ class TestWhoIsTold:
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
-    """A text with a secret that reaches somebody, who can be made to refuse and to hang."""
+    """A target's text with a secret, and a receiver that can refuse and hang."""
 
     kind: type[Target]
     text: str
     heard: Callable[[], int]
-    """How many messages came."""
+    """Number of received messages."""
     refuse: Callable[[], object]
     hang: Callable[[], object]
 
@@ -271,7 +271,7 @@ REACHED = {
     "service": functools.partial(reached_server, "json"),
     "command": reached_command,
 }
-"""A new kind joins the tests below by its entry in `TARGETS`, and one here that says how a test reaches it."""
+"""To test a new kind, add an entry in `TARGETS`, and one here with a receiver."""
 
 
 class TestEveryTarget:
@@ -287,7 +287,7 @@ class TestEveryTarget:
 
     def test_a_message_arrives_once(self, reached: Reached) -> None:
         (target,) = parse_targets([reached.text])
-        target.tell(a_message())
+        target.send(a_message())
 
         assert reached.heard() == 1
 
@@ -295,8 +295,8 @@ class TestEveryTarget:
         reached.refuse()
         (target,) = parse_targets([reached.text])
 
-        with pytest.raises(NotToldError) as caught:
-            target.tell(a_message())
+        with pytest.raises(NotificationError) as caught:
+            target.send(a_message())
         assert SECRET not in str(caught.value)
 
     def test_one_that_hangs_delays_no_trial_and_the_end_briefly(
@@ -317,16 +317,16 @@ class TestEveryTarget:
 
         assert len(listener.said) == 1
         assert "no answer within" in listener.said[0]
-        # The other one has heard all the same.
+        # The other one has received it.
         assert told[-1].event == "ended"
 
     @given(st.text())
     @example("")
-    def test_every_text_is_meant_for_a_kind(self, text: str) -> None:
-        assert any(kind.takes(text) for kind in TARGETS.values())
+    def test_every_text_is_accepted_by_a_kind(self, text: str) -> None:
+        assert any(kind.accepts(text) for kind in TARGETS.values())
 
 
-class TestWhatIsTold:
+class TestMessages:
     @pytest.mark.parametrize(
         ("reason", "event"),
         [(None, "ended"), ("signal", "interrupted"), ("timeout", "interrupted"), ("disk full", "failed")],
@@ -345,7 +345,7 @@ class TestWhatIsTold:
             (KeyboardInterrupt(), ("interrupted", "signal", None)),
         ],
     )
-    def test_an_error_that_ends_it_is_told(
+    def test_an_error_that_ends_the_sweep_is_sent(
         self, error: BaseException, told: tuple[str, str, str | None], listener: Listener
     ) -> None:
         with pytest.raises(type(error)), listener.notifier():
@@ -353,7 +353,7 @@ class TestWhatIsTold:
 
         assert [(m.event, m.reason, m.error) for m in listener.told] == [told]
 
-    def test_the_first_complete_trial_and_incomplete_ones_are_no_news(self, listener: Listener) -> None:
+    def test_the_first_complete_trial_and_incomplete_ones_are_not_sent(self, listener: Listener) -> None:
         with listener.notifier() as notifier:
             notifier.on_change(complete(0, 0.5))
             notifier.on_change(complete(1, 0.9, outcome=Outcome.PRUNED))
@@ -363,7 +363,7 @@ class TestWhatIsTold:
 
         assert listener.events == ["ended"]
 
-    def test_within_ten_seconds_only_the_latest_best_is_told(
+    def test_within_ten_seconds_only_the_latest_best_is_sent(
         self, listener: Listener, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(notifier_module, "BEST_SECONDS", 0.5)
@@ -378,7 +378,7 @@ class TestWhatIsTold:
         assert [(m.best or {})["trial"] for m in listener.told] == ["quick-001", "quick-005", "quick-006"]
 
     @pytest.mark.parametrize("part", ["ladder", "replicates", "retrain"])
-    def test_a_best_is_a_searchs_alone(self, part: str, listener: Listener) -> None:
+    def test_only_a_search_has_a_best(self, part: str, listener: Listener) -> None:
         with listener.notifier(part=part, records=(complete(0, 0.1),)) as notifier:
             notifier.on_change(complete(1, 0.2))
 
@@ -386,9 +386,9 @@ class TestWhatIsTold:
         assert listener.told[0].best is None
 
 
-class TestWhoDoesNotHear:
+class TestFailures:
     @pytest.mark.parametrize("status", [302, 500])
-    def test_a_server_that_refuses_or_redirects_is_said_once(
+    def test_a_server_that_refuses_or_redirects_is_reported_once(
         self, status: int, server: Server, listener: Listener
     ) -> None:
         server.status = status
@@ -400,25 +400,25 @@ class TestWhoDoesNotHear:
         label = f"http://127.0.0.1:{server.port}"
         assert listener.said == [f"warning: the notification to {label} failed: it answered {status} (shown once)"]
 
-    def test_an_answer_is_waited_for_a_few_seconds_only(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_answer_has_a_timeout_of_a_few_seconds(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(webhook_module, "ANSWER_SECONDS", 0.2)
         server.hangs = threading.Event()
         (target,) = parse_targets([server.url])
 
-        with pytest.raises(NotToldError, match="no answer within"):
-            target.tell(a_message())
+        with pytest.raises(NotificationError, match="no answer within"):
+            target.send(a_message())
 
     @pytest.mark.parametrize(
         ("text", "said"),
         [
             (f"http://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "http://127.0.0.1:9 failed: no conn"),
-            (f"json://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "json://... failed: it did not take"),
+            (f"json://me:{SECRET}@127.0.0.1:9/{SECRET}?key={SECRET}", "json://... failed: it did not accept"),
             (f"sh -c 'exit 3' {SECRET}", "sh failed: it exited with 3"),
             ("sh -c 'exec <&-; exit 0'", None),  # does not read
             ("./broken", "broken failed: Exec format error"),
         ],
     )
-    def test_nobody_there_and_a_command_that_fails(
+    def test_an_unreachable_server_and_a_failing_command_are_reported(
         self,
         text: str,
         said: str | None,
@@ -438,12 +438,12 @@ class TestWhoDoesNotHear:
         assert all(f"warning: the notification to {said}" in line and SECRET not in line for line in listener.said)
         assert caplog.text == ""
 
-    def test_a_command_that_hangs_is_ended(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_command_that_hangs_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(command_module, "COMMAND_SECONDS", 0.3)
         (target,) = parse_targets([str(program(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 60"))])
 
-        with pytest.raises(NotToldError, match="it was ended"):
-            target.tell(a_message())
+        with pytest.raises(NotificationError, match="it was killed"):
+            target.send(a_message())
 
         assert not Path("/proc", (tmp_path / "pid").read_text(encoding="utf-8").strip()).exists()
 
@@ -452,17 +452,17 @@ class TestWhoDoesNotHear:
         [
             (f"ftp://me:{SECRET}@host/x?k={SECRET}", "ftp://"),
             (f"slack://{SECRET}", "slack://"),
-            (f"https:/me:{SECRET}@host/", "its first word is no command"),
-            (f"me:{SECRET}@host/hook", "its first word is no command"),
-            (f"http://:{SECRET}@/x", "no complete address"),
-            (f"http://host:{SECRET}/", "no complete address"),
-            (f"http://[::1/{SECRET}", "no complete address"),
-            ("no-such-command-anywhere --now", "'no-such-command-anywhere' is no command"),
-            ("sh 'unclosed", "check its quotes"),
-            ("  ", "is empty"),
+            (f"https:/me:{SECRET}@host/", "its first word is not an executable"),
+            (f"me:{SECRET}@host/hook", "its first word is not an executable"),
+            (f"http://:{SECRET}@/x", "not a complete URL"),
+            (f"http://host:{SECRET}/", "not a complete URL"),
+            (f"http://[::1/{SECRET}", "not a complete URL"),
+            ("no-such-command-anywhere --now", "'no-such-command-anywhere' is not an executable"),
+            ("sh 'unclosed", "invalid quotes"),
+            ("  ", "the text is empty"),
         ],
     )
-    def test_what_cannot_work_is_one_error_without_a_secret(
+    def test_an_invalid_target_is_one_error_without_a_secret(
         self, text: str, words: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(SweepError, match=r"^notify: ") as caught:
@@ -484,7 +484,7 @@ class TestASweep:
 
         return start
 
-    def test_tells_its_end_and_its_replicates_unless_nothing_was_done(
+    def test_sends_its_end_and_that_of_its_replicates_unless_nothing_was_done(
         self, run: Callable[..., Any], server: Server, recorded_runs: Path
     ) -> None:
         changes: dict[str, Any] = {"notify": server.url + f"?k={SECRET}", "replicates": {"top": 1, "seeds": 1}}
@@ -502,7 +502,7 @@ class TestASweep:
         assert SECRET.encode() not in kept
         assert SECRET not in result.output
 
-    def test_is_not_begun_where_one_cannot_work(self, run: Callable[..., Any], recorded_runs: Path) -> None:
+    def test_does_not_start_with_an_invalid_target(self, run: Callable[..., Any], recorded_runs: Path) -> None:
         for arguments, changes in (
             (("--notify", f"ftp://{SECRET}@host"), {}),
             ((), {"notify": [f"ftp://{SECRET}@host"]}),
@@ -518,7 +518,7 @@ class TestASweep:
         assert not (recorded_runs / "sweeps").exists()
 
     @pytest.mark.slow
-    def test_that_is_interrupted_says_so(self, tmp_path: Path, recorded_runs: Path, server: Server) -> None:
+    def test_that_is_interrupted_sends_it(self, tmp_path: Path, recorded_runs: Path, server: Server) -> None:
         content = tiny(base=tiny()["base"] | {"epochs": 100_000})
         told = tmp_path / "told"
         arguments = (
@@ -538,7 +538,7 @@ class TestASweep:
         assert len(server.told) == 1
 
 
-def test_the_page_shows_a_message_as_it_is() -> None:
+def test_the_docs_show_a_real_message() -> None:
     text = PAGE.read_text(encoding="utf-8")
     (block,) = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
     shown = json.loads(block)

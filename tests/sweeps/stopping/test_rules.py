@@ -1,4 +1,4 @@
-"""What every rule of early stopping does: each of `RULES` is asked."""
+"""Requirements for all rules of early stopping in `RULES`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_rule_builds_optunas_pruner_from_its_fields(name: str) -> None:
 @given(
     name=st.sampled_from(sorted(RULES)), epochs=st.integers(1, 50), least=st.integers(1, 60), factor=st.integers(2, 5)
 )
-def test_expected_epochs_lie_between_the_least_and_all(name: str, epochs: int, least: int, factor: int) -> None:
+def test_expected_epochs_are_between_the_minimum_and_all(name: str, epochs: int, least: int, factor: int) -> None:
     expected = rule(name, min_epochs=least, reduction_factor=factor).expected_epochs(epochs)
 
     assert min(least, epochs) <= expected <= max(epochs, least)
@@ -81,7 +81,7 @@ def test_a_rule_written_to_a_file_is_read_as_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_screens_say_which_rule_stops(name: str) -> None:
+def test_the_sentence_names_the_rule(name: str) -> None:
     said = RULES[name]().sentence
 
     assert name in said or not RULES[name]().stops

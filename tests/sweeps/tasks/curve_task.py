@@ -1,4 +1,4 @@
-"""The smallest task there can be: only what `sweeps.core.task` requires. Its loss is a formula; it has no library."""
+"""A minimal task with only the required members of `sweeps.core.task`. Its loss is a formula; it needs no library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the runner expects of every task: a new one joins by an entry in `CASES`."""
+"""Requirements of the runner for all tasks. To add a task, add an entry in `CASES`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.trains
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A task, and a configuration of it that is trained in no time."""
+    """A task, and a configuration that trains fast."""
 
     name: str
     values: dict[str, Any]
     other: dict[str, Any]
-    """What makes another configuration of it."""
+    """Changes for another configuration."""
 
     @property
     def task(self) -> AnyTask:
@@ -107,7 +107,7 @@ def test_a_configuration_survives_the_record(case: Case) -> None:
     assert task_of(again).name == task_of(config).name == case.name
 
 
-def test_identity_knows_every_value_but_leaves_the_seed_to_the_key(case: Case) -> None:
+def test_identity_contains_every_value_and_only_the_key_the_seed(case: Case) -> None:
     config, seeded, other = case.config(), case.config(seed=1), case.config(**case.other)
 
     assert config.config_id() == seeded.config_id() != other.config_id()
@@ -116,7 +116,7 @@ def test_identity_knows_every_value_but_leaves_the_seed_to_the_key(case: Case) -
     assert config.key(data_fingerprint="d") != config.key(data_fingerprint="d", source_hash="s")
 
 
-def test_an_epoch_has_finite_numbers_and_the_metrics_that_are_promised(case: Case) -> None:
+def test_an_epoch_has_the_declared_metrics_with_finite_values(case: Case) -> None:
     results = trained(case, case.config())
 
     assert [result.epoch for result in results] == [1, 2, 3]
@@ -161,13 +161,13 @@ def test_a_checkpoint_that_is_damaged_or_of_another_configuration_is_refused(cas
         case.task.load(path, config, part, device="cpu")
 
 
-def test_a_description_is_short_and_tells_two_configurations_apart(case: Case) -> None:
+def test_a_description_is_short_and_distinguishes_configurations(case: Case) -> None:
     config, other = case.config(), case.config(**case.other)
 
     assert case.task.describe(config) != case.task.describe(other)
     assert len(case.task.describe(config)) < 80
 
 
-def test_two_tasks_never_take_a_configuration_of_each_other() -> None:
+def test_tasks_do_not_accept_configurations_of_each_other() -> None:
     assert task_of(TrainingConfig()) is IMAGES
     assert isinstance(task_named("formula:train"), FunctionTask)

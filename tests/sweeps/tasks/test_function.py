@@ -1,4 +1,4 @@
-"""A training function of the user's own runs as networks do: searched, resumed, confirmed, shown, run again."""
+"""A custom training function is searched, resumed, replicated, shown and rerun like a network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def spec(**changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a training function, in which a person stands."""
+    """A working directory with a training function."""
     shutil.copy(FORMULA, tmp_path / "formula.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -86,7 +86,7 @@ def test_a_function_is_planned_replicated_and_rerun_but_not_ablated(project: Pat
     assert "supports only networks" in retrained.stderr
 
 
-def test_a_function_that_is_killed_resumes_after_the_epoch_that_it_saved(project: Path, cli: Cli) -> None:
+def test_a_killed_function_resumes_after_its_last_saved_epoch(project: Path, cli: Cli) -> None:
     source = FORMULA.read_text(encoding="utf-8")
     dies = "        if trial.epoch == 0 and _ == 2:\n            os.kill(os.getpid(), 9)\n"
     dying = source.replace("        yield {", f"{dies}        yield {{")
@@ -101,7 +101,7 @@ def test_a_function_that_is_killed_resumes_after_the_epoch_that_it_saved(project
     assert first.returncode != 0
     assert second.returncode == 0, second.stdout + second.stderr
     (log,) = Path("runs/sweeps/curve/logs").iterdir()
-    assert "going on after epoch 2" in log.read_text(encoding="utf-8")
+    assert "resuming after epoch 2" in log.read_text(encoding="utf-8")
 
 
 RANDOM = """
@@ -183,7 +183,7 @@ def test_an_artifact_has_a_file_and_a_name_within_the_run(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("goal", "descending"), [("maximize", True), ("minimize", False)])
-def test_any_number_is_searched_ranked_and_compared_by_its_goal(
+def test_any_metric_is_searched_ranked_and_compared_by_its_goal(
     project: Path, cli: Cli, goal: str, descending: bool
 ) -> None:
     text = FORMULA.read_text(encoding="utf-8").replace('{"val_loss": loss, "score": 1 / loss}', '{"score": loss}')
@@ -246,13 +246,13 @@ def test_a_wrong_file_of_a_function_is_refused_before_anything_runs(
 @pytest.mark.parametrize(
     ("signature", "said"),
     [
-        ("trial, *, rate: float, key: int = 2, epochs: int = 4", "cannot be called 'key'"),
-        ("trial, *, rate: float, rank: int = 2, epochs: int = 4", "cannot be called 'rank'"),
-        ("trial, rate, /, depth=1, *, epochs: int = 4", "rate has no name for a search"),
+        ("trial, *, rate: float, key: int = 2, epochs: int = 4", "the keyword 'key' is reserved"),
+        ("trial, *, rate: float, rank: int = 2, epochs: int = 4", "the keyword 'rank' is reserved"),
+        ("trial, rate, /, depth=1, *, epochs: int = 4", "rate is not a keyword parameter"),
         ("trial, *, rate: float, depth: int = 1", "no keyword `epochs`"),
         ("trial, *, rate: float, depth: int = 1, epochs: int", "parameters.epochs"),
         ("trial, *, rate: 'Nothing', depth: int = 1, epochs: int = 4", "the annotation 'Nothing' of rate"),
-        ("*, rate: float", "its first parameter is the trial"),
+        ("*, rate: float", "the first parameter must be the trial"),
     ],
 )
 def test_a_signature_that_cannot_be_searched_is_refused_by_name(project: Path, signature: str, said: str) -> None:
@@ -264,7 +264,7 @@ def test_a_signature_that_cannot_be_searched_is_refused_by_name(project: Path, s
     assert said in str(refused.value)
 
 
-def test_a_range_of_whole_numbers_stays_one_where_no_type_is_said(project: Path) -> None:
+def test_a_range_of_integers_stays_one_without_annotation(project: Path) -> None:
     (project / "formula.py").write_text("def train(trial, *, rate=0.1, depth=2, epochs=4):\n    yield {}\n")
 
     space = load_spec(write_yaml(project, spec(parameters={"depth": {"min": 1, "max": 8}}))).space
@@ -276,17 +276,17 @@ def test_a_range_of_whole_numbers_stays_one_where_no_type_is_said(project: Path)
     ("body", "said"),
     [
         ("yield {'val_loss': float('nan')}", "diverged"),
-        ("yield 3", "yield a dictionary"),
-        ("yield {'val_loss': 1.0}", "of 4 that `epochs` says"),
+        ("yield 3", "Yield a dictionary"),
+        ("yield {'val_loss': 1.0}", "but `epochs` is 4"),
         ("yield from [{'val_loss': 1.0}] * 5", "yielded more than 4 results"),
-        ("return 3", "returned a int"),
-        ("yield {'test_accuracy': 1.0, 'val_loss': 1.0}", "a number called 'test_accuracy'"),
-        ("yield {'acc@1': 1.0, 'val_loss': 1.0}", "a number called 'acc@1'"),
-        ("yield {'val_accuracy': 93.0, 'val_loss': 1.0}", "a share, from 0 to 1"),
+        ("return 3", "returned int"),
+        ("yield {'test_accuracy': 1.0, 'val_loss': 1.0}", "a metric 'test_accuracy'"),
+        ("yield {'acc@1': 1.0, 'val_loss': 1.0}", "a metric 'acc@1'"),
+        ("yield {'val_accuracy': 93.0, 'val_loss': 1.0}", "must be between 0 and 1"),
         ("yield {'val_los': 1.0}", "did you mean 'val_los'"),
     ],
 )
-def test_what_a_function_yields_wrongly_is_said(project: Path, cli: Cli, body: str, said: str) -> None:
+def test_invalid_results_of_a_function_are_reported(project: Path, cli: Cli, body: str, said: str) -> None:
     text = f"def train(trial, *, rate: float, depth: int = 2, epochs: int = 4):\n    {body}\n"
     (project / "formula.py").write_text(text, encoding="utf-8")
     file = write_yaml(project, spec(run_cap=1))

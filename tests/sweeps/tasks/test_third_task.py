@@ -1,4 +1,4 @@
-"""A task of five members is searched, stopped, resumed, replicated, ranked, shown and reported as the others are."""
+"""A minimal task is searched, pruned, resumed, replicated, ranked, shown and reported like the others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_sweep_of_it_is_searched_stopped_early_replicated_and_ranked(tmp_path:
     assert "bit for bit" in cli("rerun", "curves-000", "--runs", runs).stdout
 
 
-def test_a_task_that_there_is_not_is_refused_before_anything_starts(tmp_path: Path, cli: Cli) -> None:
+def test_an_unknown_task_is_an_error_before_the_start(tmp_path: Path, cli: Cli) -> None:
     result = cli("run", write_yaml(tmp_path, SPEC | {"train": "curves"}), "--runs", tmp_path / "runs")
 
     assert result.exit_code == 2

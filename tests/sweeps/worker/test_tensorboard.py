@@ -1,4 +1,4 @@
-"""What a trial writes for TensorBoard, read back with TensorBoard's own reader; and what it leaves as it is."""
+"""Curves of a trial, read with TensorBoard's reader; writing them does not change the training."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ Session = Callable[..., TrialSession]
 
 @pytest.fixture
 def session(images: LabelledImages, tmp_path: Path) -> Session:
-    """Return the same trial anew, as the next worker would begin it."""
+    """Return the same trial in a new session, as the next worker starts it."""
 
     def begin(*, config: TrainingConfig = CONFIG, curves: str | None = "curves", name: str = "trial") -> TrialSession:
         parts = {TASK.part_name(config): split_train_validation(images, config.data)}
@@ -80,13 +80,13 @@ def session(images: LabelledImages, tmp_path: Path) -> Session:
             device="cpu",
             curves=None if curves is None else str(tmp_path / curves),
         )
-        return TrialSession(job, parts, takes_output=False)
+        return TrialSession(job, parts, capture_output=False)
 
     return begin
 
 
 def trained(session: TrialSession) -> list[TrialMessage]:
-    """Return what a trial says to its end."""
+    """Return the messages of a trial to its end."""
     messages = [session.step()]
     while messages[-1].outcome is None:
         messages.append(session.step())
@@ -106,7 +106,7 @@ def hparams(curves: EventAccumulator, tag: str) -> HParamsPluginData:
     return HParamsPluginData.FromString(content)
 
 
-class TestWhatIsWritten:
+class TestContent:
     @pytest.fixture
     def messages(self, session: Session) -> list[TrialMessage]:
         return trained(session())
@@ -130,7 +130,7 @@ class TestWhatIsWritten:
             losses = [value for _, value in steps[(result.epoch - 1) * STEPS : result.epoch * STEPS]]
             assert np.average(losses, weights=sizes) == pytest.approx(result.metrics["train_loss"], rel=1e-5)
 
-    def test_hyperparameters_final_accuracy_and_graph_stand_beside_the_curves(
+    def test_hyperparameters_final_accuracy_and_graph_are_written(
         self, messages: list[TrialMessage], tmp_path: Path
     ) -> None:
         curves = read(tmp_path / "curves")
@@ -184,9 +184,7 @@ class TestNothingElseChanges:
         assert results[None][0] == results["curves"][0]
         assert all(torch.equal(w, results["curves"][1][key]) for key, w in results[None][1].items())
 
-    def test_no_generator_and_no_buffer_moves_while_the_network_is_looked_at(
-        self, images: LabelledImages, tmp_path: Path
-    ) -> None:
+    def test_tracing_changes_no_random_generator_and_no_buffer(self, images: LabelledImages, tmp_path: Path) -> None:
         state = start_training(CONFIG, train_size=300, device="cpu")
         train_images, _ = split_train_validation(images, CONFIG.data)
         before = copy.deepcopy(state.model.state_dict())
@@ -220,7 +218,7 @@ class TestNothingElseChanges:
         assert len(points(curves, "loss/step")) == 3 * STEPS
 
 
-class TestATrialThatGoesOn:
+class TestResumedTrial:
     def test_no_point_is_doubled_and_none_is_missing(self, session: Session, tmp_path: Path) -> None:
         checkpoint = tmp_path / "trial" / "state.pt"
         first = session()
@@ -230,7 +228,7 @@ class TestATrialThatGoesOn:
         watching = read(tmp_path / "curves")  # a TensorBoard that is open all the while
         assert len(points(watching, "loss/step")) == 2 * STEPS
         before = points(watching, "loss/step")[:STEPS]
-        # What was trained of the second epoch is lost with the machine.
+        # The unfinished second epoch is lost with the machine.
         shutil.copy(tmp_path / "after one epoch", checkpoint)
         previous_file(checkpoint).unlink()
 
@@ -241,7 +239,7 @@ class TestATrialThatGoesOn:
             assert [step for step, _ in points(curves, "loss/step")] == list(range(1, 3 * STEPS + 1))
             assert points(curves, "loss/step")[:STEPS] == before
 
-    def test_what_is_switched_on_halfway_shows_the_epochs_before_too(self, session: Session, tmp_path: Path) -> None:
+    def test_curves_enabled_halfway_include_earlier_epochs(self, session: Session, tmp_path: Path) -> None:
         session(curves=None).step()
 
         trained(session())
@@ -250,7 +248,7 @@ class TestATrialThatGoesOn:
         assert [step for step, _ in points(curves, "accuracy/validation")] == [1, 2, 3]
         assert [step for step, _ in points(curves, "loss/step")] == list(range(STEPS + 1, 3 * STEPS + 1))
 
-    def test_a_torn_file_gives_what_stands_before_the_tear(self, session: Session, tmp_path: Path) -> None:
+    def test_a_truncated_file_is_read_up_to_the_truncation(self, session: Session, tmp_path: Path) -> None:
         trial = session()
         trial.step()
         (file,) = (tmp_path / "curves").iterdir()
@@ -263,8 +261,8 @@ class TestATrialThatGoesOn:
         assert set(range(STEPS + 1, 3 * STEPS + 1)) <= {step for step, _ in points(curves, "loss/step")}
 
 
-class TestAnEndBeforeTheEnd:
-    def test_a_diverged_trial_shows_where_its_loss_left(self, session: Session, tmp_path: Path) -> None:
+class TestEarlyEnd:
+    def test_a_diverged_trial_has_the_losses_of_its_last_epoch(self, session: Session, tmp_path: Path) -> None:
         values = CONFIG.model_dump() | {"optimizer": {"lr": 1e30}, "model": {"name": "simple", "width": 4}}
 
         messages = trained(session(config=TrainingConfig.model_validate(values)))
@@ -296,9 +294,9 @@ class TestAnEndBeforeTheEnd:
         assert hparams(read(tmp_path / "curves"), "session_end_info").session_end_info.status == 1  # STATUS_SUCCESS
 
 
-class TestWhatCannotBeWritten:
+class TestWriteErrors:
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the writer's thread
-    def test_a_disk_that_fills_up_is_one_warning_and_no_harm(
+    def test_a_full_disk_is_one_warning_and_training_continues(
         self, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trial = session()
@@ -314,9 +312,7 @@ class TestWhatCannotBeWritten:
         assert (tmp_path / "trial.log").read_text(encoding="utf-8").count("warning:") == 1
         assert [step for step, _ in points(read(tmp_path / "curves"), "loss/train")] == [1]
 
-    def test_a_node_without_tensorboard_trains_all_the_same(
-        self, session: Session, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_node_without_tensorboard_trains(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
 
         messages = trained(session())
@@ -348,9 +344,7 @@ class TestASweep:
 
         return start
 
-    def test_each_trial_has_a_folder_under_the_name_people_know(
-        self, run: Callable[..., Any], recorded_runs: Path
-    ) -> None:
+    def test_each_trial_has_a_folder_with_its_name(self, run: Callable[..., Any], recorded_runs: Path) -> None:
         result = run(tensorboard=True, replicates={"top": 1, "seeds": 1})
 
         assert result.exit_code == 0, result.output
@@ -358,9 +352,7 @@ class TestASweep:
         assert folders[:2] == ["tiny-000", "tiny-001"] or folders[1:] == ["tiny-000-s1", "tiny-001"]
         assert len(folders) == 3
 
-    def test_switched_on_later_it_trains_nothing_anew_and_curves_begin(
-        self, run: Callable[..., Any], recorded_runs: Path
-    ) -> None:
+    def test_curves_enabled_later_train_nothing_again(self, run: Callable[..., Any], recorded_runs: Path) -> None:
         run()
         assert not (recorded_runs / "tensorboard").exists()
         before = read_state(recorded_runs, "tiny").records
@@ -374,7 +366,7 @@ class TestASweep:
         assert folder.name == f"tiny-{after[-1].trial:03d}"
         assert [record for record in after if record.epochs and record != after[-1]][:2] == before
 
-    def test_an_interrupted_trial_goes_on_with_its_curve(
+    def test_an_interrupted_trial_continues_its_curve(
         self, run: Callable[..., Any], tmp_path: Path, recorded_runs: Path
     ) -> None:
         base = own_net(
@@ -392,7 +384,7 @@ class TestASweep:
         assert [step for step, _ in points(read(folder), "loss/train")] == [1, 2, 3]
         assert [step for step, _ in points(read(folder), "loss/step")] == list(range(1, 3 * STEPS + 1))
 
-    def test_without_the_package_nothing_is_begun(
+    def test_without_the_package_nothing_starts(
         self, run: Callable[..., Any], recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "tensorboard", None)
@@ -404,7 +396,7 @@ class TestASweep:
         assert ".[tensorboard]" in result.output
         assert not (recorded_runs / "sweeps").exists()
 
-    def test_a_folder_that_cannot_be_written_is_said_once_for_all_trials(
+    def test_a_folder_that_cannot_be_written_is_reported_once_for_all_trials(
         self, run: Callable[..., Any], recorded_runs: Path
     ) -> None:
         (recorded_runs / "tensorboard").write_text("a file where the folder should be", encoding="utf-8")
@@ -415,7 +407,7 @@ class TestASweep:
         assert result.output.count("curves for TensorBoard are not written") == 1
         assert "2 complete" in result.output
 
-    def test_rm_takes_its_curves_alone_and_doctor_and_gc_none(
+    def test_rm_deletes_only_its_curves_and_doctor_and_gc_none(
         self, run: Callable[..., Any], recorded_runs: Path, cli: Cli
     ) -> None:
         run("--tensorboard")

@@ -1,4 +1,4 @@
-"""A cluster of several nodes on one machine, started as its users do, which asks for a token as Ray now does."""
+"""A cluster of several nodes on one machine, started as users do, with Ray's token authentication."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ GO_ON_SECONDS = 60
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[Node]]]:
-    """Three nodes of a core each, and the address that `ray start` prints."""
+    """Three nodes with one core each, and the address that `ray start` prints."""
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    # With a token in its user's home `ray start` asks for one.
+    # With a token in the user's home, `ray start` requires one.
     ensure_private_token()
     address = f"127.0.0.1:{free_port()}"
     nodes = []
-    # Short: sockets lie there.
+    # Short, since it contains sockets.
     with tempfile.TemporaryDirectory(dir=os.environ["RAY_TMPDIR"], prefix="rc") as folder:
         try:
             port = address.rpartition(":")[2]
@@ -43,7 +43,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
 
 
 @pytest.mark.slow
-def test_trials_of_a_killed_node_go_on_elsewhere(
+def test_trials_of_a_killed_node_resume_on_another(
     cluster: tuple[str, list[Node]], tmp_path: Path, recorded_runs: Path
 ) -> None:
     address, nodes = cluster
@@ -60,11 +60,11 @@ def test_trials_of_a_killed_node_go_on_elsewhere(
         both = lambda: journal.exists() and journal.read_bytes().count(b"epoch:0003") >= 2  # noqa: E731
         wait_for(both, seconds=90, what="two trials")
         busy = [node for node in nodes if node.trials()]
-        # The driver's own node must live; a third one is free.
+        # The driver's node must stay alive; a third one is free.
         killed = next(node for node in busy if node is not nodes[0])
         os.kill(killed.raylet, signal.SIGKILL)
         seconds = wait_for(
-            lambda: any("going on after epoch" in log.read_text(encoding="utf-8") for log in logs.iterdir()),
+            lambda: any("resuming after epoch" in log.read_text(encoding="utf-8") for log in logs.iterdir()),
             seconds=GO_ON_SECONDS,
             what="the trial did not go on",
         )
@@ -78,7 +78,7 @@ def test_trials_of_a_killed_node_go_on_elsewhere(
 
 
 @pytest.mark.slow
-def test_a_cluster_that_asks_for_another_token_says_what_to_do(
+def test_another_token_of_the_cluster_is_an_error_with_advice(
     cluster: tuple[str, list[Node]], tmp_path: Path, recorded_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, _ = cluster
@@ -90,13 +90,13 @@ def test_a_cluster_that_asks_for_another_token_says_what_to_do(
         output, _ = driver.communicate(timeout=60)
 
     assert driver.returncode == 2
-    assert "it asks for a token" in output
+    assert "it requires a token" in output
     assert "~/.ray/auth_token" in output
     assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(("address", "words"), [("127.0.0.1:1", "no Ray cluster answers"), ("here", "not HOST:PORT")])
-def test_an_address_where_nobody_is_says_what_to_do(
+def test_an_address_without_a_cluster_is_an_error_with_advice(
     address: str, words: str, tmp_path: Path, recorded_runs: Path, cli: Cli
 ) -> None:
     result = cli("run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--address", address)

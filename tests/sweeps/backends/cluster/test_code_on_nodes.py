@@ -1,4 +1,4 @@
-"""A cluster whose nodes hold nothing of this project and nothing of the user's: what they need travels to them."""
+"""A cluster whose nodes have neither this project nor custom code: the driver uploads both."""
 
 from __future__ import annotations
 
@@ -53,14 +53,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def rungs(**more: Any) -> dict[str, Any]:
-    """Return a ladder of one rung that trains for a moment and is measured on the test images."""
+    """Return a ladder with one short rung that is evaluated on the test images."""
     base = {"epochs": 1, "model": {"name": "nets_that_travel:Net"}, "data": {"train_size": 200}}
     return {"name": "steps", "base": base, "rungs": [{"name": "a"}]} | more
 
 
-def test_code_and_images_travel_to_a_node_that_has_neither(
-    cluster: Cluster, tmp_path: Path, recorded_runs: Path
-) -> None:
+def test_code_and_images_are_sent_to_a_node_without_them(cluster: Cluster, tmp_path: Path, recorded_runs: Path) -> None:
     project, marker = tmp_path / "project", tmp_path / "found"
     project.mkdir()
     (project / "nets_that_travel.py").write_text(NETS.format(marker=str(marker)), encoding="utf-8")
@@ -86,7 +84,7 @@ def test_code_and_images_travel_to_a_node_that_has_neither(
 
 
 def pretending(cluster: Cluster, folder: Path) -> dict[str, str]:
-    """Return the environment of a node whose torch says that it is 9.9.9."""
+    """Return the environment of a node whose torch reports version 9.9.9."""
     about = folder / "pretended" / "torch-9.9.9.dist-info"
     about.mkdir(parents=True)
     metadata = "Metadata-Version: 2.1\nName: torch\nVersion: 9.9.9\n"
@@ -119,12 +117,12 @@ def test_a_node_with_another_torch_is_named_with_both_versions(
 def test_a_node_cut_off_from_the_object_store_is_named_first(
     cluster: Cluster, tmp_path: Path, recorded_runs: Path
 ) -> None:
-    # No time at all stands in for a firewall between two nodes: what is not there yet counts as never arriving.
+    # A time limit of 0 s simulates a firewall between two nodes.
     hurried = (
         "from sweeps.backends.ray import backend as ray_backend;"
         "from sweeps.backends.cluster import nodes as ray_nodes;"
         "import functools;"
-        "ray_backend.require_fit_nodes = functools.partial(ray_nodes.require_fit_nodes, seconds=0.0)"
+        "ray_backend.check_nodes = functools.partial(ray_nodes.check_nodes, seconds=0.0)"
     )
     command = [sys.executable, "-c", f"{hurried}; from sweeps.cli.main import main; main()"]
     command += ["run", write_yaml(tmp_path, tiny()), "--runs", recorded_runs, "--address", cluster.address]
@@ -134,5 +132,5 @@ def test_a_node_cut_off_from_the_object_store_is_named_first(
     assert driver.returncode == 2, driver.stdout
     [error] = [line for line in driver.stderr.splitlines() if line.startswith("error:")]
     assert error.startswith("error: not every node of the Ray cluster at ")
-    assert error.count(") receives no images (0 s)") == 1, "the driver's own node has it"
+    assert error.count(") received no data within 0 s") == 1, "the driver's node has it"
     assert written(recorded_runs) == []

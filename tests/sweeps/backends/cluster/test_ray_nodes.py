@@ -1,4 +1,4 @@
-"""When an autoscaler is asked for more slots. Ray's own part is played here; a real one is in the cluster's tests."""
+"""Requests for more slots to an autoscaler. Ray is faked here; other tests use a real cluster."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 
 from sweeps.backends.cluster import nodes as ray_nodes
-from sweeps.backends.cluster.nodes import LOOK_SECONDS, SETTLED_SECONDS, ClusterSlots, Node
+from sweeps.backends.cluster.nodes import POLL_SECONDS, SETTLED_SECONDS, ClusterSlots, Node
 from sweeps.backends.slots import Slots
 from sweeps.files.settings import Limits
 
 
 class Cluster:
-    """Nodes of a core each, the time, and what was asked for and stands."""
+    """Nodes with one core each, the time, and the current requests."""
 
     def __init__(self, count: int) -> None:
         self.count, self.now = count, 1000.0
@@ -21,7 +21,7 @@ class Cluster:
         self.has_room = False
 
     def after(self, slots: ClusterSlots, seconds: float, *, live: int) -> int:
-        """Let time pass, in steps as Ray Tune takes them; return how many slots are asked for then."""
+        """Let time pass in steps like Ray Tune; return the number of requested slots."""
         calls = SimpleNamespace(live=live, remaining=100)
         ends = self.now + seconds
         while self.now < ends:
@@ -47,18 +47,18 @@ def slots(limit: int | str = "auto") -> ClusterSlots:
     return ClusterSlots(Slots(count=3, cpus=1, gpus=0.0), limits, is_fixed=False)
 
 
-def test_one_more_slot_is_asked_for_while_all_are_busy(cluster: Cluster) -> None:
+def test_one_more_slot_is_requested_while_all_are_busy(cluster: Cluster) -> None:
     made = slots()
 
     assert cluster.after(made, SETTLED_SECONDS + 10, live=3) == 1
     assert cluster.after(made, 1, live=2) == 0
 
 
-def test_as_many_are_asked_for_as_the_file_allows(cluster: Cluster) -> None:
+def test_as_many_slots_are_requested_as_the_file_allows(cluster: Cluster) -> None:
     assert cluster.after(slots(limit=5), SETTLED_SECONDS + 10, live=3) == 2
 
 
-def test_none_is_asked_for_while_a_dead_nodes_trial_waits(
+def test_none_is_requested_while_the_trial_of_a_failed_node_waits(
     cluster: Cluster,
 ) -> None:
     made = slots()
@@ -72,9 +72,9 @@ def test_none_is_asked_for_while_a_dead_nodes_trial_waits(
     assert cluster.after(made, 10, live=3) == 1
 
 
-def test_a_placed_request_gives_its_room_back_within_seconds(cluster: Cluster) -> None:
+def test_a_placed_request_is_removed_within_seconds(cluster: Cluster) -> None:
     made = slots()
     assert cluster.after(made, SETTLED_SECONDS + 10, live=3) == 1
     cluster.has_room = True
 
-    assert cluster.after(made, LOOK_SECONDS + 2, live=3) == 0
+    assert cluster.after(made, POLL_SECONDS + 2, live=3) == 0

@@ -1,4 +1,4 @@
-"""What a worker on a node does before its first trial, and what becomes of trials on one that has other software."""
+"""Checks of a worker before its first trial, and trials on a node with other software."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from object_store import S3
 from sweep_fakes import book, next_trial
 
-from sweeps.backends.cluster.fitness import RefusedTrial, WorkerSetup, installed_versions
+from sweeps.backends.cluster.node_checks import RefusedTrial, WorkerSetup, installed_versions
 from sweeps.core.trial import ErrorClass, Outcome
 from sweeps.search.waiting import PROCESS_RETRIES
 
@@ -18,7 +18,7 @@ def setup(folder: Path | str = "/", *, storage: Path, **versions: str) -> Worker
     return WorkerSetup(folder=str(folder), versions=installed_versions() | versions, storage=str(storage))
 
 
-def test_a_worker_stands_in_the_drivers_folder_and_looks_there_last(
+def test_a_worker_changes_to_the_drivers_folder_and_imports_from_it_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [*sys.path]
@@ -31,7 +31,9 @@ def test_a_worker_stands_in_the_drivers_folder_and_looks_there_last(
     assert sys.path == [*before, str(tmp_path)]
 
 
-def test_without_the_drivers_folder_a_worker_stays_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_drivers_folder_a_worker_does_not_change_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
 
     setup("/not/on/this/node", storage=tmp_path).enter()
@@ -39,23 +41,23 @@ def test_without_the_drivers_folder_a_worker_stays_put(tmp_path: Path, monkeypat
     assert Path.cwd().samefile(tmp_path)
 
 
-def test_a_node_with_other_versions_or_without_the_storage_says_so(tmp_path: Path, s3: S3) -> None:
+def test_other_versions_or_a_missing_storage_are_a_problem(tmp_path: Path, s3: S3) -> None:
     mark = tmp_path / "mark"
     mark.touch()
     here = installed_versions()
     assert set(here) == {"python", "ray", "torch", "numpy"}
     assert "+" not in here["torch"], "builds for a CPU and for a GPU are the same release"
 
-    assert setup(storage=mark).fault() is None
-    assert WorkerSetup(folder="/", versions=here, storage=s3.new_bucket()).fault() is None
-    assert f"has torch {here['torch']} (the driver 1.0)" in (setup(storage=mark, torch="1.0").fault() or "")
+    assert setup(storage=mark).problem() is None
+    assert WorkerSetup(folder="/", versions=here, storage=s3.new_bucket()).problem() is None
+    assert f"has torch {here['torch']} (driver: 1.0)" in (setup(storage=mark, torch="1.0").problem() or "")
     mark.unlink()
-    assert f"does not see what the driver writes to {tmp_path}" in (setup(storage=mark).fault() or "")
+    assert f"cannot read the driver's files in {tmp_path}" in (setup(storage=mark).problem() or "")
     nowhere = WorkerSetup(folder="/", versions=here, storage="s3://not-a-bucket-of-anybody/x")
-    assert "credentials" in (nowhere.fault() or "")
+    assert "credentials" in (nowhere.problem() or "")
 
 
-def test_a_refusing_node_is_named_and_costs_a_trial_nothing(
+def test_a_refusing_node_is_named_and_the_trial_is_not_failed(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "10.0.0.7")

@@ -1,4 +1,4 @@
-"""Where trials really are, on a real Ray cluster of unlike nodes; see `placed_trials`, which is run here."""
+"""Actual placement of trials on a real Ray cluster of different nodes; runs `placed_trials`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TESTS = PROGRAM.parents[2]
 
 
 def run(scenario: str, folder: Path) -> dict[str, Any]:
-    """Return what the trials of a scenario said."""
-    # Sockets lie in Ray's own folder, whatever this test's is called.
+    """Return the output of the trials of a scenario."""
+    # A short folder, since it contains Ray's sockets.
     path = os.pathsep.join(map(str, (TESTS.parents[1], TESTS, folder)))
     command = [sys.executable, PROGRAM, scenario, folder]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
@@ -30,16 +30,16 @@ def run(scenario: str, folder: Path) -> dict[str, Any]:
 
 
 def nodes_of(sweep: dict[str, Any]) -> Counter[str]:
-    """Return node to the trials that were on it at the same time."""
+    """Return node → number of trials that were on it at the same time."""
     return Counter(trial["node"] for trial in sweep["trials"])
 
 
-def test_a_joining_node_is_asked_for_and_used_wholly(tmp_path: Path) -> None:
+def test_a_joining_node_is_requested_and_fully_used(tmp_path: Path) -> None:
     said = run("joining", tmp_path)
 
     assert (said["outcomes"], said["errors"]) == (["complete"] * 6, [])
     assert (said["before"], said["after"]) == (2, 6)
-    # While both slots were busy, an autoscaler saw that one more would be used, and no trial waited for it.
+    # While both slots were busy, one more was requested, and no trial waited for it.
     assert said["asked"] == [{"CPU": 1}]
     assert said["begun"] == 2
     placed = nodes_of(said)
@@ -47,7 +47,7 @@ def test_a_joining_node_is_asked_for_and_used_wholly(tmp_path: Path) -> None:
     assert list(placed.values()) == [4]
 
 
-def test_trials_are_spread_or_packed_and_share_gpus_as_they_are_told(tmp_path: Path) -> None:
+def test_trials_are_spread_or_packed_and_share_gpus_as_configured(tmp_path: Path) -> None:
     said = run("placing", tmp_path)
 
     small, (large,) = said["small"], said["large"]
@@ -55,7 +55,7 @@ def test_trials_are_spread_or_packed_and_share_gpus_as_they_are_told(tmp_path: P
     assert [set(said[name]["outcomes"]) for name in ("spread", "pack", "halves")] == [{"complete"}] * 3
     assert nodes_of(said["spread"]) == dict.fromkeys([*small, large], 1)
     assert nodes_of(said["pack"]) == {large: 3}
-    # Four at once, in processes of their own, two on each GPU and none on parts of two.
+    # Four at once, in different processes, two on each GPU.
     halves = said["halves"]["trials"]
     assert nodes_of(said["halves"]) == {large: 4}
     assert Counter(trial["visible"] for trial in halves) == {"0": 2, "1": 2}

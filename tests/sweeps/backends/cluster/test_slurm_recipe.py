@@ -1,4 +1,4 @@
-"""The SLURM script of docs/cluster, run with stand-ins for the programs of SLURM: two nodes, both this machine."""
+"""The SLURM script of docs/cluster, run with fakes of SLURM's programs: two nodes, both this machine."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ SCRIPT = Path(__file__).parents[4] / "docs" / "cluster" / "sweep.slurm"
 START_SECONDS = 180
 
 SRUN = """#!/bin/bash
-# Stands in for SLURM's srun: the step's command runs on this machine.
+# Fake of SLURM's srun: the command of the step runs on this machine.
 echo "$*" >> steps.txt
 while [[ $1 == --* ]]; do shift; done
 exec "$@"
 """
 SCONTROL = """#!/bin/bash
-# Stands in for SLURM's scontrol: names two nodes, and notes what it was to queue again.
+# Fake of SLURM's scontrol: prints two nodes, and records requeue requests.
 case $1 in
     show) printf 'one\\ntwo\\n' ;;
     requeue) echo "$2" >> requeued.txt ;;
 esac
 """
 RAY = """#!{python}
-# Stands in for Ray where only the script is tested: a head that listens, and a worker that starts at the second try.
+# Fake of Ray, to test only the script: a head that listens, and a worker that starts at the second try.
 import pathlib, socket, sys, time
 options = dict(word.split("=", 1) for word in sys.argv if "=" in word)
 if "--head" not in sys.argv and not pathlib.Path("tried").exists():
@@ -47,7 +47,7 @@ print("Ray runtime started.", flush=True)
 time.sleep(60)
 """
 SWEEPS = """#!/bin/bash
-# Stands in for `sweeps run`: ends in order at the first signal, in a hurry at the second.
+# Fake of `sweeps run`: ends regularly at the first signal, immediately at the second.
 echo "$*" > words.txt
 trap 'echo told >> told.txt; sleep 1; exit {code}' TERM
 echo > begun
@@ -57,7 +57,7 @@ for ((i = 0; i < 600; i++)); do sleep 0.1; done
 
 @dataclass
 class Job:
-    """A job of two nodes of a core each, as SLURM would start it."""
+    """A job of two nodes with one core each, as SLURM starts it."""
 
     folder: Path
     environment: Path = field(default_factory=lambda: Path(sys.executable).parents[1])
@@ -71,7 +71,7 @@ class Job:
 
     @contextlib.contextmanager
     def start(self, *words: object, **variables: str) -> Iterator[subprocess.Popen[str]]:
-        """Start the script, and end it with the block where it has not ended itself."""
+        """Start the script, and end it at the end of the block if it still runs."""
         slurm = {
             "SLURM_JOB_ID": str(self.number),
             "SLURM_JOB_NODELIST": "one,two",
@@ -82,7 +82,7 @@ class Job:
             "OBJECT_STORE": "200000000",
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
         }
-        # Without what Ray was told for tests before this one: of a cluster that no other machine joins.
+        # Without the settings of earlier tests for a local Ray.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         process = subprocess.Popen(
             ["bash", SCRIPT, *map(str, words)],
@@ -103,7 +103,7 @@ class Job:
                 process.communicate()
 
     def wait_for(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-        """Wait for what the job is to do; where it does not, end it and tell all that it has written."""
+        """Wait for a condition; at the timeout end the job and fail with its output."""
         deadline = time.monotonic() + START_SECONDS
         while not condition():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -134,7 +134,7 @@ def write_program(path: Path, text: str) -> None:
 
 
 def command_lines() -> str:
-    """Return the command lines of all processes of this machine."""
+    """Return the command lines of all processes on this machine."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -146,7 +146,7 @@ def command_lines() -> str:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """A job whose Ray and driver are stand-ins too."""
+    """A job whose Ray and driver are fakes too."""
     programs = tmp_path / "environment" / "bin"
     programs.mkdir(parents=True)
     write_program(programs / "ray", RAY.format(python=sys.executable))
@@ -185,7 +185,7 @@ def test_a_driver_that_fails_at_the_time_limit_is_not_queued(job: Job) -> None:
     job.assert_nothing_is_left()
 
 
-def test_a_head_that_does_not_start_is_said_at_once(job: Job) -> None:
+def test_a_head_that_does_not_start_is_reported_at_once(job: Job) -> None:
     write_program(job.environment / "bin" / "ray", "#!/bin/bash\nexit 1\n")
 
     with job.start() as process:
@@ -208,7 +208,7 @@ def test_a_job_that_is_ended_while_its_head_starts_ends_at_once(job: Job) -> Non
     job.assert_nothing_is_left()
 
 
-def test_a_head_that_calls_itself_localhost_is_said(job: Job) -> None:
+def test_a_head_with_the_name_localhost_is_reported(job: Job) -> None:
     write_program(job.folder / "bin" / "getent", "#!/bin/bash\necho 127.0.1.1 STREAM one\n")
 
     with job.start(HEAD_ADDRESS="") as process:

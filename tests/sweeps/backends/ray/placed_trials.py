@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# Before Ray is imported; the cluster is of one user on one machine, for a minute.
+# Before Ray is imported; the cluster is local and runs for a minute.
 os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 WAIT_SECONDS = 250
@@ -74,7 +74,7 @@ def main(scenario: str, folder: Path) -> None:
 
 
 def joining(cluster: Any, folder: Path) -> dict[str, Any]:
-    """Begin on two nodes of a core; one of four joins when both are busy and more is asked for."""
+    """Start on two nodes with one core; one with four joins when both are busy and more slots are requested."""
     small = [_added(cluster, num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes(WAIT_SECONDS)
     asked: list[dict[str, float]] = []
@@ -97,9 +97,9 @@ def joining(cluster: Any, folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _other_process_with_a_node(address: str, log: Path, **offers: int) -> Iterator[None]:
-    """As a person adds a node. Within this process it would have to be its main thread, which trains."""
+    """Add a node in a new process, since the main thread of this one is busy."""
     options = {name: port for name, port in _node().items() if name.endswith("port")} | offers
-    # As `ray start` calls it.
+    # Like `ray start`.
     options["dashboard_agent_grpc_port"] = options.pop("metrics_agent_port")
     command = [str(Path(sys.executable).with_name("ray")), "start", f"--address={address}", "--block"]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
@@ -111,7 +111,7 @@ def _other_process_with_a_node(address: str, log: Path, **offers: int) -> Iterat
 
 
 def _waiting() -> list[dict[str, float]]:
-    """Return what Ray is asked for and has no room for, as its autoscaler sees it."""
+    """Return the unmet resource demand that an autoscaler receives."""
     from ray.util.placement_group import placement_group_table
 
     groups = placement_group_table().values()
@@ -119,7 +119,7 @@ def _waiting() -> list[dict[str, float]]:
 
 
 def placing(cluster: Any, folder: Path) -> dict[str, Any]:
-    """On two nodes of a core and one of four, with room to spare: spread, pack, and halves of two GPUs."""
+    """On two nodes with one core and one with four: spread, pack, and halves of two GPUs."""
     small = [_added(cluster, num_cpus=1) for _ in range(2)]
     large = [_added(cluster, num_cpus=4, num_gpus=2, resources={"fast": 4})]
     cluster.wait_for_nodes(WAIT_SECONDS)
@@ -173,7 +173,7 @@ def sweep(
             checkpoint=str(folder / "checkpoints" / record.key),
             log=str(folder / "logs" / f"{name}-{record.number}.log"),
             cpus=1,
-            # Of the logical GPU that it holds nothing can be computed on.
+            # The logical GPU of a trial does not exist.
             device="cpu",
         )
 
@@ -216,7 +216,7 @@ def _added(cluster: Any, **offers: Any) -> str:
 
 
 def _patiently(start: Callable[[], Any]) -> Any:
-    """Start a node again that did not come up: it gives its helpers 15 seconds, whatever else the machine does."""
+    """Start a node, with retries: its helpers have only 15 seconds to start, also under load."""
     for _ in range(ATTEMPTS - 1):
         with contextlib.suppress(Exception):  # Ray's own is no more than that
             return start()
@@ -224,7 +224,7 @@ def _patiently(start: Callable[[], Any]) -> Any:
 
 
 def _node(**offers: Any) -> dict[str, Any]:
-    """Return a node's options. With ports it does not wait for its agents, which are slow where others compute too."""
+    """Return a node's options. With fixed ports it does not wait for its agents, which start slowly under load."""
     ports = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
     return {"include_dashboard": False, **{port: _free_port() for port in ports}, **offers}
 

@@ -19,7 +19,7 @@ SLOTS = {"max_concurrent_trials": 2}
 pytestmark = pytest.mark.usefixtures("nothing_of_ray_is_left")
 
 
-def test_study_and_mlflow_hold_what_early_stopping_did(
+def test_study_and_mlflow_contain_the_pruned_trials(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[int, int]] = []
@@ -31,7 +31,7 @@ def test_study_and_mlflow_hold_what_early_stopping_did(
         return receive(ledger, number, said)
 
     monkeypatch.setattr(Ledger, "receive", counting)
-    # A learning rate next to nothing beside good ones: what comes later is stopped at its first epoch.
+    # Trials with a tiny learning rate are pruned at their first epoch after good ones.
     rates = [0.05, 0.02, 1e-7, 2e-7, 3e-7]
     path = write_yaml(
         tmp_path,
@@ -51,7 +51,7 @@ def test_study_and_mlflow_hold_what_early_stopping_did(
     assert result.exit_code == 0, result.output
     slots = min(2, core_count())
     assert f"\nstarting Ray\ntiny: 0 of 5 trials done, {slots} slot" in result.stdout
-    # Here as in a notebook standard output is an object of Python's, which a redirected descriptor knows nothing of.
+    # As in a notebook, standard output is a Python object, which does not use the redirected descriptor.
     assert "Configuration for experiment" in (SweepFolder(recorded_runs, "tiny").path / "ray.log").read_text("utf-8")
     assert "Configuration for experiment" not in result.output
     trials = read_study(SweepFolder(recorded_runs, "tiny")).get_trials()
@@ -62,7 +62,7 @@ def test_study_and_mlflow_hold_what_early_stopping_did(
     assert [run.steps["train_loss"] for run in runs] == [sorted(trial.intermediate_values) for trial in trials]
     assert all(len(t.intermediate_values) == 4 for t in trials if t.state is TrialState.COMPLETE)
     assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FINISHED"]
-    # Each epoch comes to the ledger once, the last one of a trial too.
+    # The ledger receives each epoch once, also the last one of a trial.
     assert sorted(told) == [(trial.number, epoch) for trial in trials for epoch in sorted(trial.intermediate_values)]
 
 
@@ -82,10 +82,10 @@ def test_a_trial_with_a_killed_process_resumes_and_ends_once(
     assert outcomes(recorded_runs) == [("FINISHED", "complete")] * 2
     assert [run.steps["val_accuracy"] for run in written(recorded_runs)] == [[1, 2, 3]] * 2
     logs = [log.read_text(encoding="utf-8") for log in (recorded_runs / "sweeps" / "tiny" / "logs").iterdir()]
-    assert sum("going on after epoch 1" in log for log in logs) == 1
+    assert sum("resuming after epoch 1" in log for log in logs) == 1
 
 
-def test_a_ray_that_does_not_start_is_one_sentence(
+def test_a_ray_that_does_not_start_is_one_error_message(
     tmp_path: Path, recorded_runs: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def starts_too_slowly(**options: object) -> None:

@@ -1,4 +1,4 @@
-"""What Ray leaves behind, and who may talk to it; no Ray is started here."""
+"""Session folders and tokens of Ray; no Ray is started here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _folders_of_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.delenv(name, raising=False)
 
 
-def test_a_drivers_folder_goes_with_it_and_is_its_owners_alone() -> None:
+def test_a_drivers_folder_is_private_and_deleted_at_its_end() -> None:
     with session_folder(Path("runs")) as folder:
         assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
         (folder / "session" / "logs").mkdir(parents=True)
@@ -40,7 +40,7 @@ def test_a_drivers_folder_goes_with_it_and_is_its_owners_alone() -> None:
     assert not folder.exists()
 
 
-def test_left_overs_of_killed_drivers_go_at_the_next_start() -> None:
+def test_folders_of_killed_drivers_are_deleted_at_the_next_start() -> None:
     with (
         subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as killed,
         subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as living,
@@ -61,7 +61,7 @@ def test_left_overs_of_killed_drivers_go_at_the_next_start() -> None:
     assert found == {False, True}
 
 
-def test_a_new_token_is_its_owners_alone(tmp_path: Path) -> None:
+def test_a_new_token_is_private(tmp_path: Path) -> None:
     ensure_private_token()
 
     path = tmp_path / ".ray" / "auth_token"
@@ -69,7 +69,7 @@ def test_a_new_token_is_its_owners_alone(tmp_path: Path) -> None:
     assert len(path.read_text(encoding="ascii")) == 64
 
 
-def test_a_token_that_all_could_read_is_kept_and_closed(tmp_path: Path) -> None:
+def test_a_readable_token_is_kept_and_made_private(tmp_path: Path) -> None:
     path = tmp_path / ".ray" / "auth_token"
     path.parent.mkdir()
     path.write_text("a token of Ray's own", encoding="ascii")

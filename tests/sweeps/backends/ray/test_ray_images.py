@@ -1,4 +1,4 @@
-"""Who opens the test images when trials run on Ray: the driver, once, when the first network is to be measured."""
+"""The driver opens the test images once, when the first network is evaluated on Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measurement on the test images while Ray is started anew, as after a kill for memory."""
+"""An evaluation on the test images while Ray is restarted, as after an out-of-memory kill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeps.tasks.image_classification import ImageClassification
 
 
 class Images:
-    """Those of one connection, which ends."""
+    """Evaluations of one connection, which ends."""
 
     is_over = False
 
@@ -25,7 +25,7 @@ class Images:
         return measurement
 
 
-def test_what_was_begun_with_the_ray_before_is_begun_anew(tmp_path: Path) -> None:
+def test_an_evaluation_is_started_again_after_a_restart_of_ray(tmp_path: Path) -> None:
     slots: Any = SimpleNamespace(slots=None)
     session = RaySession(tmp_path, cluster=None, log=tmp_path / "ray.log", store_bytes=0, on_loss=lambda: None)
     backend: Any = RayBackend(ImageClassification(), session, slots=slots, setup=None, placement="auto")

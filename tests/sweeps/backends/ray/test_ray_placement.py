@@ -1,4 +1,4 @@
-"""On which node a trial is wished. No Ray is started: `test_slots_on_a_cluster.py` shows that Ray heeds it."""
+"""The preferred node of a trial. No Ray is started; `test_slots_on_a_cluster.py` tests that Ray uses it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ NODES = [Node(id="small", offers={"CPU": 1}), Node(id="large", offers={"CPU": 4}
 
 
 def placed(count: int, placement: Placement, nodes: list[Node] = NODES) -> list[str | None]:
-    """Return where trials of a core are wished, one after the other."""
+    """Return the preferred nodes of trials with one core, one after the other."""
     taken: Counter[str] = Counter()
     found = []
     for _ in range(count):
-        node = choose_node(nodes, holds={"CPU": 1}, taken=taken, placement=placement)
+        node = choose_node(nodes, demand={"CPU": 1}, taken=taken, placement=placement)
         taken.update([node] if node else [])
         found.append(node)
     return found
 
 
-def test_spread_takes_the_node_with_fewest_trials_then_most_room() -> None:
+def test_spread_takes_the_node_with_fewest_trials_then_most_free_slots() -> None:
     assert placed(7, "spread") == ["large", "middle", "small", "large", "middle", "large", "large"]
 
 
@@ -35,18 +35,18 @@ def test_pack_fills_a_node_before_the_next_and_takes_few() -> None:
 
 
 @pytest.mark.parametrize("placement", ["spread", "pack"])
-def test_where_no_node_has_room_none_is_wished(placement: Placement) -> None:
+def test_without_free_resources_no_node_is_preferred(placement: Placement) -> None:
     assert placed(8, placement)[7] is None
     assert placed(1, placement, []) == [None]
 
 
-def test_a_node_that_lacks_what_a_trial_holds_is_never_wished() -> None:
+def test_a_node_without_a_demanded_resource_is_never_preferred() -> None:
     nodes = [Node(id="many cores", offers={"CPU": 64}), Node(id="a GPU", offers={"CPU": 1, "GPU": 1})]
 
-    assert choose_node(nodes, holds={"CPU": 1, "GPU": 0.5}, taken={}, placement="spread") == "a GPU"
+    assert choose_node(nodes, demand={"CPU": 1, "GPU": 0.5}, taken={}, placement="spread") == "a GPU"
 
 
-def test_a_request_asks_for_everything_that_a_trial_holds() -> None:
+def test_a_request_contains_the_whole_demand_of_a_trial() -> None:
     slots = Slots(count=4, cpus=2, gpus=0.5, custom={"fast": 1})
 
     for placement in ("auto", "spread", "pack"):

@@ -1,4 +1,4 @@
-"""The guard of a driver's Ray ends what is left of it, and never the driver."""
+"""The guard of a driver's Ray ends its remaining processes, and never the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Ray Tune is told by our searcher. A counter stands in for the ledger; no Ray is started."""
+"""Proposals of the searcher for Ray Tune, with a fake ledger; no Ray is started."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JOB = Job(number=0, task="image_classification", config="{}", checkpoint="", log
 
 
 class Calls(LedgerCalls):
-    """Hands out jobs for ever, or says that there is none."""
+    """Returns jobs endlessly, or reports that there is none."""
 
     def __init__(self, *, live: int, answer: Job | Exhausted | None = JOB) -> None:
         super().__init__(cast(Ledger, None))
@@ -36,7 +36,7 @@ def job_of(record: TrialRecord) -> Job:
     return JOB
 
 
-def test_no_more_trials_are_handed_out_than_there_are_slots() -> None:
+def test_no_more_trials_are_proposed_than_there_are_slots() -> None:
     full, free = Calls(live=2), Calls(live=1)
 
     assert LedgerSearcher(full, job_of=job_of, slots=lambda: 2).suggest("a") is None
@@ -45,7 +45,7 @@ def test_no_more_trials_are_handed_out_than_there_are_slots() -> None:
     assert free.asked == 1
 
 
-def test_the_end_is_said_and_a_wait_is_no_end() -> None:
+def test_the_end_is_reported_and_a_wait_is_no_end() -> None:
     assert (
         LedgerSearcher(Calls(live=0, answer=EXHAUSTED), job_of=job_of, slots=lambda: 2).suggest("a")
         == Searcher.FINISHED
@@ -60,7 +60,7 @@ class BrokenLedger:
         raise OSError("the disk is gone")
 
 
-def test_what_the_ledger_raises_is_kept_and_ends_the_search() -> None:
+def test_an_error_of_the_ledger_is_stored_and_ends_the_search() -> None:
     calls = LedgerCalls(cast(Ledger, BrokenLedger()))
 
     assert LedgerSearcher(calls, job_of=job_of, slots=lambda: 2).suggest("a") == Searcher.FINISHED

@@ -1,4 +1,4 @@
-"""What is said of a process that died. Written files stand in for the kernel, whose kills need root and a shortage."""
+"""Messages about failed processes. Files simulate the kernel's counters of kills."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.backends.ray.process_death import MemoryKills, death_message, last_words
+from sweeps.backends.ray.process_failure import MemoryKills, last_log_line, process_failure_message
 from sweeps.core.job import Job
 from sweeps.core.trial import ErrorClass, Outcome
 
@@ -33,59 +33,59 @@ def job(tmp_path: Path) -> Job:
     )
 
 
-def test_one_death_after_a_kernel_kill_is_out_of_memory(counters: Path, job: Job) -> None:
+def test_one_failure_after_a_kernel_kill_is_out_of_memory(counters: Path, job: Job) -> None:
     memory = MemoryKills(counters)
     counters.write_text("oom_kill 4\n", encoding="ascii")
 
-    messages = [death_message(job, said="The actor died", memory=memory) for _ in range(2)]
+    messages = [process_failure_message(job, said="The actor died", memory=memory) for _ in range(2)]
 
     assert [message.error_class for message in messages] == [ErrorClass.OUT_OF_MEMORY, ErrorClass.PROCESS_DIED]
     assert all(message.outcome is Outcome.INTERRUPTED for message in messages)
     assert "killed by the operating system" in str(messages[0].error)
 
 
-def test_two_deaths_after_two_kills_at_once_are_both_out_of_memory(counters: Path, job: Job) -> None:
+def test_two_failures_after_two_kills_are_both_out_of_memory(counters: Path, job: Job) -> None:
     memory = MemoryKills(counters)
     counters.write_text("oom_kill 5\n", encoding="ascii")
 
-    messages = [death_message(job, said="The actor died", memory=memory) for _ in range(2)]
+    messages = [process_failure_message(job, said="The actor died", memory=memory) for _ in range(2)]
 
     assert [message.error_class for message in messages] == [ErrorClass.OUT_OF_MEMORY] * 2
 
 
-def test_an_old_kill_of_another_process_explains_no_death(counters: Path, job: Job) -> None:
+def test_an_old_kill_of_another_process_explains_no_failure(counters: Path, job: Job) -> None:
     now = [100.0]
     memory = MemoryKills(counters, clock=lambda: now[0])
     counters.write_text("oom_kill 4\n", encoding="ascii")
-    memory.look()
+    memory.poll()
     now[0] += 60
 
-    assert death_message(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
+    assert process_failure_message(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
 
 
 def test_a_kill_by_rays_monitor_is_out_of_memory(counters: Path, job: Job) -> None:
-    message = death_message(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
+    message = process_failure_message(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
 
     assert message.error_class == ErrorClass.OUT_OF_MEMORY
     assert "killed by Ray" in str(message.error)
 
 
-def test_a_machine_that_counts_no_kills_blames_nobody(tmp_path: Path, job: Job) -> None:
-    message = death_message(job, said="", memory=MemoryKills(tmp_path / "none"))
+def test_without_counters_no_failure_is_out_of_memory(tmp_path: Path, job: Job) -> None:
+    message = process_failure_message(job, said="", memory=MemoryKills(tmp_path / "none"))
 
     assert message.error_class == ErrorClass.PROCESS_DIED
 
 
-def test_the_last_words_are_told(counters: Path, job: Job) -> None:
+def test_the_error_contains_the_last_output(counters: Path, job: Job) -> None:
     Path(job.log).write_text("epoch 1\nI cannot go on\n\n", encoding="utf-8")
 
-    message = death_message(job, said="", memory=MemoryKills(counters))
+    message = process_failure_message(job, said="", memory=MemoryKills(counters))
 
-    assert str(message.error).endswith("the last it said: I cannot go on")
+    assert str(message.error).endswith("Its last output: I cannot go on")
 
 
-def test_a_crash_below_python_is_told_by_its_name(tmp_path: Path) -> None:
+def test_the_error_contains_a_fatal_python_error(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("Fatal Python error: Segmentation fault\n\nCurrent thread:\n  File a\n", encoding="utf-8")
 
-    assert last_words(str(log)) == "Fatal Python error: Segmentation fault"
+    assert last_log_line(str(log)) == "Fatal Python error: Segmentation fault"

@@ -1,4 +1,4 @@
-"""A driver under real Ray that is told to end ends in order, however it is told; strangers are not listened to."""
+"""A driver with real Ray ends regularly after any signal, and listens only locally."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STOP_SECONDS = 60
 
 @pytest.fixture
 def arguments(tmp_path: Path, recorded_runs: Path) -> tuple[object, ...]:
-    """A sweep of two trials at once that would take all night."""
+    """A sweep of two concurrent trials that takes hours."""
     content = tiny(
         limits={"max_concurrent_trials": 2},
         base=tiny()["base"] | {"epochs": 100_000},
@@ -81,7 +81,7 @@ def test_a_terminal_that_is_closed_ends_with_130(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
 ) -> None:
     terminal, inside = pty.openpty()
-    # These tests may run where a closed terminal is ignored, as under nohup, and would hand that on.
+    # Under nohup SIGHUP is ignored, and child processes inherit that.
     main = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); {MAIN}"
     command = ["setsid", "--ctty", "--wait", sys.executable, "-c", main, *map(str, arguments)]
     with subprocess.Popen(
@@ -102,7 +102,7 @@ def _read_all(terminal: int) -> None:
             pass
 
 
-def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
+def test_a_failed_ray_is_reported_and_everything_is_saved(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...]
 ) -> None:
     with sweeps_process(*arguments, cwd=tmp_path) as process:
@@ -112,7 +112,7 @@ def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
         os.kill(server, signal.SIGKILL)
         output, _ = process.communicate(timeout=STOP_SECONDS)
 
-    # Ray's agents take a minute to notice.
+    # Ray's agents end only after a minute.
     for pid in family:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ def test_a_ray_that_is_gone_is_said_and_everything_is_saved(
     assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FAILED"]
 
 
-def test_stop_ends_it_in_order_and_it_listened_locally(
+def test_stop_ends_it_and_it_listened_only_locally(
     tmp_path: Path, recorded_runs: Path, arguments: tuple[object, ...], cli: Cli
 ) -> None:
     with sweeps_process(*arguments, cwd=tmp_path) as process:
@@ -144,7 +144,7 @@ def test_stop_ends_it_in_order_and_it_listened_locally(
 
 
 def listening_addresses(pid: int) -> Iterator[tuple[int, set[str]]]:
-    """Yield every process that comes from one, itself too, with the addresses that its sockets listen on."""
+    """Yield a process and its descendants with the addresses on which their sockets listen."""
     sockets = _listening_sockets()
     for process in _family(pid):
         found = set()
@@ -169,7 +169,7 @@ def _family(pid: int) -> set[int]:
 
 
 def _listening_sockets() -> dict[str, str]:
-    """Return inode to address of every TCP socket of this machine that listens."""
+    """Return inode → address of all listening TCP sockets of this machine."""
     found = {}
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:

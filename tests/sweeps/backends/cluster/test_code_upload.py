@@ -1,4 +1,4 @@
-"""What of a user's code travels to a cluster: all that a network imports of its own folder, and nothing else."""
+"""The custom code that is uploaded to a cluster: all modules that a network imports, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ray._private.runtime_env.packaging import create_package
 
 from cifar_core.config import ModelConfig
 from cifar_core.models.source import source_of
-from sweeps.backends.cluster.code import connection_options, own_code
+from sweeps.backends.cluster.code import connection_options, custom_code_paths
 from sweeps.core.errors import SweepError
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder that Python looks into."""
+    """A user's folder on sys.path."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
@@ -25,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, **files: str) -> None:
-    """Write modules; `a__b` is b.py in the package a, `a__init` its first file."""
+    """Write modules; `a__b` is b.py in the package a, `a__init` its `__init__.py`."""
     for name, text in files.items():
         path = folder.joinpath(*name.split("__")).with_suffix(".py")
         path = path.with_name("__init__.py") if path.stem == "init" else path
@@ -35,13 +35,13 @@ def write(folder: Path, **files: str) -> None:
 
 
 def travelling(network: str) -> set[str]:
-    """Return the files that a network is made of, named from the folders that they lie in."""
-    paths = own_code(network)
+    """Return the files of a network, relative to their folders."""
+    paths = custom_code_paths(network)
     files = {file: path.parent for path in paths for file in ([path] if path.is_file() else path.rglob("*.*"))}
     return {str(file.relative_to(folder)) for file, folder in files.items()}
 
 
-def test_a_network_brings_its_folders_imports_of_functions_too(project: Path) -> None:
+def test_imports_of_a_network_are_uploaded_also_those_within_functions(project: Path) -> None:
     own = "import torch, json\nimport blocks_of_mine\ndef f():\n    from late_of_mine import x\n"
     write(project, nets_of_mine=own, blocks_of_mine="import deeper_of_mine", deeper_of_mine="import nets_of_mine")
     write(project, late_of_mine="x = 1", unused_of_mine="raise SystemExit")
@@ -54,7 +54,7 @@ def test_a_network_brings_its_folders_imports_of_functions_too(project: Path) ->
     }
 
 
-def test_a_package_travels_whole_with_its_data_and_without_what_is_hidden(
+def test_a_package_is_uploaded_with_its_data_and_without_hidden_files(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(project, pack_of_mine__init="", pack_of_mine__inner__net="from ..other import y\nimport side_of_mine")
@@ -80,7 +80,7 @@ def test_a_package_travels_whole_with_its_data_and_without_what_is_hidden(
     assert files == {f"pack_of_mine/{name}" for name in package} | {"side_of_mine.py"}
 
 
-def test_what_decides_the_hash_travels_from_wherever_it_lies(
+def test_all_files_of_the_hash_are_uploaded_from_any_folder(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -103,21 +103,21 @@ def test_what_decides_the_hash_travels_from_wherever_it_lies(
     )
 
 
-def test_nothing_is_run(project: Path, tmp_path: Path) -> None:
+def test_no_code_is_run(project: Path, tmp_path: Path) -> None:
     write(project, bomb_of_mine=f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit(3)")
 
     assert travelling("bomb_of_mine:Tiny") == {"bomb_of_mine.py"}
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_is_installed_stays_where_it_is() -> None:
-    assert own_code("torch.nn:Linear") == []
-    assert own_code("json:JSONDecoder") == []
-    assert own_code("cifar_core.models.simple:Simple") == []
+def test_installed_packages_are_not_uploaded() -> None:
+    assert custom_code_paths("torch.nn:Linear") == []
+    assert custom_code_paths("json:JSONDecoder") == []
+    assert custom_code_paths("cifar_core.models.simple:Simple") == []
 
 
 def test_code_that_is_no_python_names_the_file(project: Path) -> None:
     write(project, torn_of_mine="def f(:")
 
     with pytest.raises(SweepError, match=r"torn_of_mine\.py, line 1 is not valid Python"):
-        own_code("torn_of_mine:Tiny")
+        custom_code_paths("torn_of_mine:Tiny")

@@ -1,7 +1,7 @@
-"""What is known of a trial's process that died: whether memory was to blame, and its last words.
+"""Causes of a failed worker process: out of memory, or a crash with its last output.
 
-Ray says that a worker is gone, not how: no exit code, no signal. Calls of `sys.exit` and `os._exit` do not come here
-(`fault`): they are errors of the training like any other.
+Ray reports neither exit code nor signal of a failed worker. Calls of `sys.exit` and `os._exit` are handled as errors of
+the training in `sweeps.worker.fault`.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from sweeps.store.bucket import read_log
 
 KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machine was nearly used up"
 _KILLED_BY_KERNEL = "its process was killed by the operating system, because there was no memory left"
-_SAID_OF_MEMORY = "killed due to the node running low on memory"
+_RAY_OUT_OF_MEMORY = "killed due to the node running low on memory"
 _TAIL_BYTES = 20_000
 _CLAIM_SECONDS = 30.0
-"""From the kill of a process to Ray's word that it is gone: a few seconds."""
-_LAST_WORDS_LENGTH = 200
+"""Maximum time from the kill of a process to Ray's report of it."""
+_LAST_LINE_LENGTH = 200
 
 
 class MemoryKills:
-    """Notices when the kernel of this machine kills a process to get memory back. It knows of no other machine."""
+    """Detects that the kernel of this machine has killed a process to free memory. Other machines are not covered."""
 
     def __init__(self, counters: Path = Path("/proc/vmstat"), *, clock: Callable[[], float] = time.monotonic) -> None:
         self._counters = counters
         self._clock = clock
-        self._seen = self._count()
+        self._last_count = self._count()
         self._unclaimed: list[float] = []
-        """When each kill was noticed that no trial's death was put down to yet."""
+        """Times of detected kills that are not assigned to a trial yet."""
 
-    def look(self) -> None:
-        """Take note of the kills since the last look; to be called often, so that a kill is known by its time."""
-        before, self._seen = self._seen, self._count()
-        self._unclaimed += [self._clock()] * (self._seen - before)
+    def poll(self) -> None:
+        """Record new kills. Call it often, so that their times are accurate."""
+        before, self._last_count = self._last_count, self._count()
+        self._unclaimed += [self._clock()] * (self._last_count - before)
 
     def claim(self) -> bool:
-        """Return whether a kill just now may have been the one of a process that died, and count it as that."""
-        self.look()
+        """Return whether a recent kill may explain a failed process, and assign it to that process."""
+        self.poll()
         self._unclaimed = [when for when in self._unclaimed if self._clock() - when <= _CLAIM_SECONDS]
         if not self._unclaimed:
             return False
@@ -59,31 +59,31 @@ class MemoryKills:
         return 0
 
 
-def death_message(job: Job, *, said: str, memory: MemoryKills) -> TrialMessage:
-    """Return what the ledger is told of a trial whose process is gone.
+def process_failure_message(job: Job, *, ray_error: str, memory: MemoryKills) -> TrialMessage:
+    """Return the message to the ledger for a trial whose process has failed.
 
     Args:
-        job: the trial.
-        said: what Ray says of it.
-        memory: what the kernel says.
+        job: The trial.
+        ray_error: Ray's error of the trial.
+        memory: Kills by the kernel.
     """
-    if _SAID_OF_MEMORY in said:
+    if _RAY_OUT_OF_MEMORY in ray_error:
         return out_of_memory_message(KILLED_BY_RAY)
     if memory.claim():
         return out_of_memory_message(_KILLED_BY_KERNEL)
-    words = last_words(job.log)
-    said = f"; the last it said: {truncated(words, _LAST_WORDS_LENGTH)}" if words else ""
-    error = f"its process died: it crashed, was killed, or its machine went away{said}"
+    line = last_log_line(job.log)
+    output = f". Its last output: {truncated(line, _LAST_LINE_LENGTH)}" if line else ""
+    error = f"its process crashed or was killed, or its machine failed{output}"
     return TrialMessage(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.PROCESS_DIED)
 
 
 def out_of_memory_message(error: str) -> TrialMessage:
-    """Return what the ledger is told of a trial that was killed for its memory."""
+    """Return the message to the ledger for a trial that was killed because of its memory."""
     return TrialMessage(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.OUT_OF_MEMORY)
 
 
-def last_words(log: str) -> str:
-    """Return what a trial's log ends with: of a crash below Python what it was, else the last line."""
+def last_log_line(log: str) -> str:
+    """Return the line of a fatal Python error in a trial's log, else the last line."""
     content = read_log(log, runs=Path())
     if content is None:
         return ""
