@@ -69,7 +69,7 @@ def test_shares_of_a_gpu_never_exceed_it(gpus: int, each: float) -> None:
 
 @pytest.mark.parametrize("machine", [{"cpus": 1, "cores": 2}, {"cpus": 4, "each": 1}, {"cpus": 4, "each": 0.5}])
 def test_a_trial_that_needs_more_than_there_is_is_refused(machine: dict[str, float]) -> None:
-    with pytest.raises(SweepError, match="lower resources"):
+    with pytest.raises(SweepError, match="Lower resources"):
         slots(**machine)  # type: ignore[arg-type]
 
 

@@ -249,7 +249,7 @@ def test_a_wrong_file_of_a_function_is_refused_before_anything_runs(
         ("trial, *, rate: float, key: int = 2, epochs: int = 4", "the keyword 'key' is reserved"),
         ("trial, *, rate: float, rank: int = 2, epochs: int = 4", "the keyword 'rank' is reserved"),
         ("trial, rate, /, depth=1, *, epochs: int = 4", "rate is not a keyword parameter"),
-        ("trial, *, rate: float, depth: int = 1", "no keyword `epochs`"),
+        ("trial, *, rate: float, depth: int = 1", "needs a keyword `epochs`"),
         ("trial, *, rate: float, depth: int = 1, epochs: int", "parameters.epochs"),
         ("trial, *, rate: 'Nothing', depth: int = 1, epochs: int = 4", "the annotation 'Nothing' of rate"),
         ("*, rate: float", "the first parameter must be the trial"),

@@ -404,7 +404,7 @@ class TestASweep:
         result = run("--tensorboard")
 
         assert result.exit_code == 0, result.output
-        assert result.output.count("curves for TensorBoard are not written") == 1
+        assert result.output.count("writing curves for TensorBoard failed") == 1
         assert "2 complete" in result.output
 
     def test_rm_deletes_only_its_curves_and_doctor_and_gc_none(

@@ -37,7 +37,7 @@ def test_one_failure_after_a_kernel_kill_is_out_of_memory(counters: Path, job: J
     memory = MemoryKills(counters)
     counters.write_text("oom_kill 4\n", encoding="ascii")
 
-    messages = [process_failure_message(job, said="The actor died", memory=memory) for _ in range(2)]
+    messages = [process_failure_message(job, ray_error="The actor died", memory=memory) for _ in range(2)]
 
     assert [message.error_class for message in messages] == [ErrorClass.OUT_OF_MEMORY, ErrorClass.PROCESS_DIED]
     assert all(message.outcome is Outcome.INTERRUPTED for message in messages)
@@ -48,7 +48,7 @@ def test_two_failures_after_two_kills_are_both_out_of_memory(counters: Path, job
     memory = MemoryKills(counters)
     counters.write_text("oom_kill 5\n", encoding="ascii")
 
-    messages = [process_failure_message(job, said="The actor died", memory=memory) for _ in range(2)]
+    messages = [process_failure_message(job, ray_error="The actor died", memory=memory) for _ in range(2)]
 
     assert [message.error_class for message in messages] == [ErrorClass.OUT_OF_MEMORY] * 2
 
@@ -60,18 +60,18 @@ def test_an_old_kill_of_another_process_explains_no_failure(counters: Path, job:
     memory.poll()
     now[0] += 60
 
-    assert process_failure_message(job, said="", memory=memory).error_class == ErrorClass.PROCESS_DIED
+    assert process_failure_message(job, ray_error="", memory=memory).error_class == ErrorClass.PROCESS_DIED
 
 
 def test_a_kill_by_rays_monitor_is_out_of_memory(counters: Path, job: Job) -> None:
-    message = process_failure_message(job, said=KILLED_BY_RAY, memory=MemoryKills(counters))
+    message = process_failure_message(job, ray_error=KILLED_BY_RAY, memory=MemoryKills(counters))
 
     assert message.error_class == ErrorClass.OUT_OF_MEMORY
     assert "killed by Ray" in str(message.error)
 
 
 def test_without_counters_no_failure_is_out_of_memory(tmp_path: Path, job: Job) -> None:
-    message = process_failure_message(job, said="", memory=MemoryKills(tmp_path / "none"))
+    message = process_failure_message(job, ray_error="", memory=MemoryKills(tmp_path / "none"))
 
     assert message.error_class == ErrorClass.PROCESS_DIED
 
@@ -79,7 +79,7 @@ def test_without_counters_no_failure_is_out_of_memory(tmp_path: Path, job: Job) 
 def test_the_error_contains_the_last_output(counters: Path, job: Job) -> None:
     Path(job.log).write_text("epoch 1\nI cannot go on\n\n", encoding="utf-8")
 
-    message = process_failure_message(job, said="", memory=MemoryKills(counters))
+    message = process_failure_message(job, ray_error="", memory=MemoryKills(counters))
 
     assert str(message.error).endswith("Its last output: I cannot go on")
 
