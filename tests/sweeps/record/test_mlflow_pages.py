@@ -87,7 +87,7 @@ def address(runs: Path) -> Iterator[str]:
     command = [sys.executable, "-c", code, "ui", SWEEP, "--runs", str(runs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout is not None
-        assert "Ctrl-C ends it" in server.stdout.readline()
+        assert "press Ctrl-C to stop" in server.stdout.readline()
         yield server.stdout.readline().strip()
         server.send_signal(signal.SIGINT)
         server.wait(timeout=30)

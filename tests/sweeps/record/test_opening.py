@@ -239,14 +239,14 @@ class TestAnEditedNetwork:
         assert "/code" in str(refused.value)
 
     @pytest.mark.parametrize("outcome", [Outcome.FAILED, None], ids=["failed", "begun"])
-    def test_mended_after_nothing_was_trained_it_is_the_same_study(self, start: Start, outcome: Outcome | None) -> None:
+    def test_code_fixed_before_any_result_continues_the_same_study(self, start: Start, outcome: Outcome | None) -> None:
         add_trial(start(sources={"nets:Tiny": code("1")}), config=OWN, outcome=outcome)
 
         study = start(sources={"nets:Tiny": code("2")})
 
         assert (study.study_name, study.user_attrs["sources"]) == (NAME, {"nets:Tiny": {"nets.py": "2"}})
 
-    def test_trials_of_other_networks_do_not_keep_it_from_being_mended(self, start: Start) -> None:
+    def test_trials_of_other_networks_do_not_prevent_a_fix(self, start: Start) -> None:
         add_trial(start(sources={"nets:Tiny": code("1")}))
 
         assert start(sources={"nets:Tiny": code("2")}).study_name == NAME

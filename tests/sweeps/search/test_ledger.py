@@ -639,8 +639,8 @@ class TestTheSourceOfANetwork:
 
         first = opened("before")
         failed = [train(first, outcome=Outcome.FAILED) for _ in range(2)]
-        mended = opened("now")
-        complete = [train(mended, 0.3, 0.4) for _ in range(2)]
+        fixed = opened("now")
+        complete = [train(fixed, 0.3, 0.4) for _ in range(2)]
         assert {r.config.optimizer.lr for r in failed} == {r.config.optimizer.lr for r in complete}
 
         again = opened("now", retry_failed=True)

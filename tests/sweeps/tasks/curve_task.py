@@ -57,7 +57,7 @@ class CurveTask(Task[CurveConfig]):
     def load(self, path: Path, config: CurveConfig, part: Any, *, device: str) -> CurveTraining:
         stored = _read(path)
         if stored["config"] != config.model_dump(mode="json"):
-            raise CheckpointError(f"{path} is of another configuration: delete it")
+            raise CheckpointError(f"{path} is of another configuration. Delete it")
         return CurveTraining(config, history=[EpochResult.from_dict(each) for each in stored["history"]])
 
     def is_complete(self, checkpoint: Path) -> bool:

@@ -57,16 +57,16 @@ def trial_of(runs: Path, outcome: Outcome) -> TrialRecord:
     return next(record for record in read_state(runs, "tiny").records if record.outcome is outcome)
 
 
-def assert_mended(doctor: Doctor, runs: Path, check: str) -> str:
+def assert_repaired(doctor: Doctor, runs: Path, check: str) -> str:
     """Assert that a fault is found without a change, then repaired; return its first message."""
     before = snapshot(runs)
     seen = doctor(runs)
     assert snapshot(runs) == before, "it only looks without --fix"
     assert len(of(seen["problem"], check)) == 1, seen
     assert len(seen["problem"]) == 1, seen
-    mended = doctor(runs, "--fix")
-    assert len(of(mended["repaired"], check)) == 1, mended
-    assert mended["problem"] == [], mended
+    repaired = doctor(runs, "--fix")
+    assert len(of(repaired["repaired"], check)) == 1, repaired
+    assert repaired["problem"] == [], repaired
     again = doctor(runs)
     assert again["problem"] == [], again
     return of(seen["problem"], check)[0]
@@ -145,9 +145,9 @@ class TestTheRecord:
             driver.send_signal(signal.SIGKILL)
         assert "RUNNING" in {run.status for run in written(killed, kind="sweep")}
 
-        said = assert_mended(doctor, killed, "record")
+        said = assert_repaired(doctor, killed, "record")
 
-        assert "RUNNING although nobody runs it" in said
+        assert "RUNNING without a driver" in said
         assert set(outcomes(killed)) == {("KILLED", "interrupted")}
         assert [run.status for run in written(killed, kind="sweep")] == ["KILLED"]
         (trial,) = written(killed)
@@ -158,7 +158,7 @@ class TestTheRecord:
         before = written(runs)
         client_of(runs).update_run(before[0].run_id, status="RUNNING")
 
-        assert_mended(doctor, runs, "record")
+        assert_repaired(doctor, runs, "record")
 
         assert as_before(before, written(runs))
 
@@ -166,7 +166,7 @@ class TestTheRecord:
         before = written(runs)
         client_of(runs).delete_run(before[0].run_id)
 
-        said = assert_mended(doctor, runs, "record")
+        said = assert_repaired(doctor, runs, "record")
 
         assert "1 trial" in said
         assert as_before(before, written(runs))
@@ -175,7 +175,7 @@ class TestTheRecord:
         before, parents = written(runs), written(runs, kind="sweep")
         client_of(runs).delete_run(next(run for run in before if "replicate_of" in run.tags).run_id)
 
-        assert_mended(doctor, runs, "record")
+        assert_repaired(doctor, runs, "record")
 
         assert as_before(before, written(runs))
         assert written(runs, kind="sweep") == parents
@@ -184,7 +184,7 @@ class TestTheRecord:
         parents = written(runs, kind="sweep")
         client_of(runs).delete_run(parents[0].run_id)
 
-        assert_mended(doctor, runs, "record")
+        assert_repaired(doctor, runs, "record")
 
         now = {run.run_id: run for run in written(runs, kind="sweep")}
         assert sorted((run.name, run.status) for run in now.values()) == sorted((r.name, r.status) for r in parents)
@@ -195,7 +195,7 @@ class TestTheRecord:
         complete = next(run for run in before if run.tags["outcome"] == "complete")
         client_of(runs).set_tag(complete.run_id, "outcome", "failed")
 
-        assert_mended(doctor, runs, "record")
+        assert_repaired(doctor, runs, "record")
 
         assert as_before(before, written(runs))
 
@@ -204,7 +204,7 @@ class TestTheRecord:
         doctor(runs, "--fix")
         client_of(runs).update_run(written(runs, sweep="open")[0].run_id, status="FINISHED")
 
-        assert_mended(doctor, runs, "record")
+        assert_repaired(doctor, runs, "record")
 
         assert outcomes(runs, sweep="open") == [("KILLED", "interrupted")]
 
@@ -223,7 +223,7 @@ class TestTheRecord:
         run = written(runs)[0]
         client_of(runs).update_run(run.run_id, status="RUNNING")
 
-        assert_mended(doctor, runs, "record")
+        assert_repaired(doctor, runs, "record")
 
         assert (written(runs)[0].status, written(runs)[0].tags["outcome"]) == ("KILLED", "interrupted")
         assert not (runs / "sweeps" / "tiny").exists()
@@ -311,7 +311,7 @@ class TestJournals:
         content[len(content) * 3 // 4] ^= 4
         journal.write_bytes(content)
 
-        said = assert_mended(doctor, runs, "journals")
+        said = assert_repaired(doctor, runs, "journals")
 
         assert "sweeps repair tiny" in said
         assert (runs / "sweeps" / "tiny" / "journal.log.damaged-1").read_bytes() == content
@@ -326,7 +326,7 @@ class TestJournals:
         (runs / "sweeps" / "open" / "journal.log.backup").unlink(missing_ok=True)
         (runs / "sweeps" / "open" / "journal.log").write_bytes(b"nonsense\n" * 3)
 
-        assert_mended(doctor, runs, "journals")
+        assert_repaired(doctor, runs, "journals")
 
         assert trial.key not in (runs / "sweeps" / "open" / "journal.log").read_text(encoding="utf-8")
         assert (checkpoint / "state.pt").exists()
@@ -361,7 +361,7 @@ class TestSmallFiles:
         path.unlink(missing_ok=True)
         os.mkfifo(path)
 
-        assert name in assert_mended(doctor, runs, "journals")
+        assert name in assert_repaired(doctor, runs, "journals")
 
         assert path.with_name(f"{name}.damaged-1").is_fifo()
 
@@ -418,7 +418,7 @@ class TestCheckpoints:
         orphan = weights.with_name("0123456789abcdef")
         shutil.copytree(weights, orphan)
 
-        said = assert_mended(doctor, runs, "checkpoints")
+        said = assert_repaired(doctor, runs, "checkpoints")
 
         assert "0123456789abcdef (belongs to no trial)" in said
         assert not orphan.exists()
@@ -432,7 +432,7 @@ class TestCheckpoints:
         left.mkdir()
         (left / "state.pt").write_bytes(b"x" * 1000)
 
-        assert f"({outcome.value})" in assert_mended(doctor, runs, "checkpoints")
+        assert f"({outcome.value})" in assert_repaired(doctor, runs, "checkpoints")
 
         assert not left.exists()
 
@@ -452,7 +452,7 @@ class TestCheckpoints:
         whole = path.read_bytes()
         flip(path)
 
-        assert "to copy it from another sweep" in assert_mended(doctor, runs, "checkpoints")
+        assert "to copy it from another sweep" in assert_repaired(doctor, runs, "checkpoints")
 
         assert path.read_bytes() == whole
 
@@ -499,7 +499,7 @@ class TestCheckpoints:
             assert "one epoch earlier" in of(said["note"], "checkpoints")[0]
             assert (path.exists(), before.exists()) == (True, True)
         else:
-            assert_mended(doctor, runs, "checkpoints")
+            assert_repaired(doctor, runs, "checkpoints")
             assert not path.exists()
 
 
@@ -546,7 +546,7 @@ class TestTheData:
     ) -> None:
         monkeypatch.setattr(cifar_core.data.sources.registry, "SOURCES", {"memory": FromMemory()})
 
-        assert "sweeps data" in assert_mended(doctor, runs, "data")
+        assert "sweeps data" in assert_repaired(doctor, runs, "data")
 
     def test_without_a_reachable_source_the_data_is_unchanged(
         self, runs: Path, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, labels: Callable[[], bytes]

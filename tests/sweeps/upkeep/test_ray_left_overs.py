@@ -74,10 +74,10 @@ def test_processes_of_a_killed_driver_of_this_folder_are_ended(
 
     seen = doctor(tmp_path / "runs")
     assert (gentle.poll(), stubborn.poll()) == (None, None), "it only looks without --fix"
-    mended = doctor(tmp_path / "runs", "--fix")
+    repaired = doctor(tmp_path / "runs", "--fix")
 
     assert [str(pid) in seen["problem"][0] for pid in (gentle.pid, stubborn.pid)] == [True, True]
-    assert mended["problem"] == []
+    assert repaired["problem"] == []
     assert (gentle.wait(10), stubborn.wait(10)) == (-signal.SIGKILL, -signal.SIGKILL)
 
 
