@@ -79,6 +79,4 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, ProgramError) and "MemoryError" in str(error):
         return True
     # torch raises OutOfMemoryError, a RuntimeError, for a GPU and a plain RuntimeError for a CPU.
-    return isinstance(error, (RuntimeError, ProgramError)) and any(
-        text in str(error) for text in _TORCH_OUT_OF_MEMORY
-    )
+    return isinstance(error, (RuntimeError, ProgramError)) and any(text in str(error) for text in _TORCH_OUT_OF_MEMORY)

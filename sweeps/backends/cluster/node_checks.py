@@ -125,3 +125,6 @@ class RefusedTrial:
             error_class=ErrorClass.UNFIT_NODE,
             warning=self._message,
         )
+
+    def close(self) -> None:
+        """Do nothing: no process runs."""
