@@ -1,4 +1,4 @@
-"""The files that a training writes besides its checkpoint: its own folder, and the artifacts for its run in MLflow.
+"""Files that a training writes in addition to its checkpoint: the trial's folder, and artifacts for its MLflow run.
 
 The folder is next to the checkpoint and is deleted with it. Artifacts are next to the log and are kept like it.
 """
@@ -26,7 +26,7 @@ def artifacts_name(log: str) -> str:
 
 @contextlib.contextmanager
 def local_artifacts(log: str, *, runs: Path, scratch: Path) -> Iterator[Path | None]:
-    """Yield the folder with the artifacts of a trial on this machine; None if it has none, or they are unreachable.
+    """Yield a local folder with the artifacts of a trial; None if it has none, or they are unreachable.
 
     Args:
         log: Path of its log relative to the runs folder, or URL.
@@ -43,21 +43,21 @@ def local_artifacts(log: str, *, runs: Path, scratch: Path) -> Iterator[Path | N
 
 
 class FolderInBucket:
-    """A folder of this machine whose content is copied to a bucket, each file when it has changed."""
+    """A local folder and its copy in a bucket. Only changed files are copied."""
 
     def __init__(self, folder: Path, bucket: Bucket, name: str) -> None:
-        """Copy nothing yet.
+        """Create without copying.
 
         Args:
-            folder: On this machine.
+            folder: The local folder.
             bucket: The bucket.
-            name: Of the folder in the bucket.
+            name: Name of the folder in the bucket.
         """
         self._folder, self._bucket, self._name = folder, bucket, name
         self._copied: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Copy all files from the bucket to this machine.
+        """Copy all files from the bucket to the local folder.
 
         Raises:
             StoreError: The storage cannot be read.
@@ -72,7 +72,7 @@ class FolderInBucket:
         self._copied = self._state()
 
     def put(self) -> None:
-        """Copy new and changed files to the bucket, and delete those that were deleted on this machine.
+        """Copy new and changed files to the bucket, and delete files there that were deleted locally.
 
         Raises:
             StoreError: The storage cannot be written.

@@ -48,13 +48,13 @@ class Trial:
         """Number of cores that it may use."""
         self._before = saved or Saved(epoch=0)
         self.epoch = self._before.epoch
-        """Number of saved epochs, which need not be trained again: 0 at a fresh start."""
+        """Number of saved epochs, which need not be trained again: 0 at the first start."""
         self._folder, self._artifacts = folder, artifacts
         self._last = self._before
         self._pending: bytes | None = None
 
     def load(self) -> Any:
-        """Return the state of the last `save`; None at a fresh start.
+        """Return the state of the last `save`; None at the first start.
 
         Call it after building the model: it also restores the global random generators of Python, NumPy and PyTorch.
         """
@@ -68,13 +68,13 @@ class Trial:
         """Save a state to resume from. Call it before the `yield` of the epoch.
 
         Args:
-            state: any object that `pickle` takes; it is copied.
+            state: Any object that can be pickled; it is copied.
         """
         self._pending = pickle.dumps(state)
 
     @property
     def folder(self) -> Path:
-        """A folder for files of this run. It is kept across an interruption, and deleted with the checkpoint.
+        """A folder for files of this run. It is kept if the run is interrupted, and deleted with the checkpoint.
 
         After a kill, its files may be newer than the last saved state.
         """
@@ -87,13 +87,13 @@ class Trial:
         """Store a copy of a file or a folder in the run in MLflow, at the end of the trial.
 
         Args:
-            path: the file or the folder.
-            name: its name in the run, such as `plots/loss.png`; by default that of the file. A second call with the
+            path: The file or folder.
+            name: Its name in the run, such as `plots/loss.png`; by default the file's name. A second call with the
                 same name replaces the first.
 
         Raises:
-            ValueError: the name is not a relative path, or belongs to a file that every run has.
-            OSError: the file cannot be read or copied.
+            ValueError: The name is not a relative path, or is the name of a file that every run has.
+            OSError: The file cannot be read or copied.
         """
         source = Path(path)
         stored = PurePosixPath(source.name if name is None else name)

@@ -42,9 +42,9 @@ class TrialFiles(Protocol):
     checkpoint: Path
     log: Path
     folder: Path
-    """For files of the training's own; it may not exist yet."""
+    """Folder for other files of the training; it may not exist yet."""
     artifacts: Path
-    """For files that are stored in the trial's run in MLflow; it may not exist yet."""
+    """Folder for files that are stored in the trial's run in MLflow; it may not exist yet."""
 
     def fetch(self) -> None:
         """Download the files of an earlier attempt."""

@@ -246,7 +246,7 @@ def test_a_superseded_worker_overwrites_nothing(s3: S3, tmp_path: Path) -> None:
     assert (fault.outcome, fault.error_class) == (Outcome.INTERRUPTED, ErrorClass.PROCESS_DIED)
 
 
-def test_files_of_a_training_travel_through_the_bucket(s3: S3, tmp_path: Path) -> None:
+def test_files_of_a_training_are_kept_in_the_bucket(s3: S3, tmp_path: Path) -> None:
     bucket = s3.new_bucket()
     job = Job(
         number=0, task="t:t", config="{}", checkpoint=f"{bucket}/key", log=f"{bucket}/logs/0.log", cpus=1, device="cpu"
@@ -258,10 +258,10 @@ def test_files_of_a_training_travel_through_the_bucket(s3: S3, tmp_path: Path) -
         path.write_bytes(b"1")
     first.checkpoint.write_bytes(b"epoch 1")
     first.log.write_bytes(b"log")
-    assert first.keep_checkpoint(last=False) is None
+    assert first.store_checkpoint(last=False) is None
     (first.folder / "gone").unlink()
-    assert first.keep_checkpoint(last=False) is None
-    first.keep_log()
+    assert first.store_checkpoint(last=False) is None
+    first.store_log()
     first.close()
 
     second = trial_files.files_of(replace(job, attempt=2))
