@@ -61,7 +61,7 @@ class GuardedProcess:
         }
         self._input.write(json.dumps(spec).encode() + b"\n")
         self._input.flush()
-        process.wait()  # it goes on in a process that is not a child
+        process.wait()  # it continues in a process that is not a child
         self._said = b""
         self.has_ended = False
 

@@ -40,7 +40,7 @@ class ProgramTraining(Training):
         labels: Sequence[float] = (),
         has_ended: bool = False,
     ) -> None:
-        """Start nothing yet.
+        """Describe the process of a trial; `epochs` starts it.
 
         Args:
             config: arguments and command.
