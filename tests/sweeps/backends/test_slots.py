@@ -199,7 +199,7 @@ def test_without_a_node_one_trial_waits() -> None:
         ([], {}, "1 CPU, but this machine has 0 CPUs"),
     ],
 )
-def test_a_trial_that_fits_on_no_node_is_an_error_with_the_closest_node(
+def test_a_trial_that_fits_no_node_is_refused_with_the_closest(
     nodes: list[dict[str, float]], asked: dict[str, object], words: str
 ) -> None:
     with pytest.raises(SweepError) as refused:
