@@ -203,7 +203,7 @@ class Check:
             return _line(SAME_SEED, title, Verdict.OK, "equal in two processes")
         if _difference(first, same_hashes, self._skipped) is None:
             advice = (
-                "The numbers depend on the order of a set, which each process chooses anew: iterate over sorted(...) "
+                "The numbers depend on the order of a set, which differs in each process: iterate over sorted(...) "
                 "instead"
             )
         else:
@@ -374,7 +374,7 @@ def check_of_file(
     ignored: Collection[str] = (),
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> Check:
-    """Return the check of the first configuration of a sweep or ladder file. It trains nothing yet.
+    """Return the check of the first configuration of a sweep or ladder file. It trains nothing.
 
     Args:
         path: the file.
