@@ -25,7 +25,7 @@ def distribution_of(parameter: Parameter, *, is_integer: bool) -> BaseDistributi
 
     Args:
         parameter: the parameter.
-        is_integer: whether the field under its path takes whole numbers only.
+        is_integer: whether the field under its path takes integers only.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

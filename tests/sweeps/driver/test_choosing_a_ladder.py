@@ -230,7 +230,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "other images aside": (
         {"rungs": [{"name": "a"}, {"name": "b", "data": {"validation_size": 50}}]},
-        "and a and b differ. Set data.validation_size and data.split_seed in base only",
+        "the rungs a and b have different validation images. Set data.validation_size and data.split_seed in base only",
     ),
     "unknown images": ({"evaluate": "train"}, "evaluate: "),
     "a long name": ({"name": "n" * 60}, "more than 64 characters"),
