@@ -78,7 +78,7 @@ def check_ray(inventory: Inventory) -> Result:
 
 
 def _end_processes(runs: Path) -> str:
-    ended = abandoned_processes(runs, ends=True)
+    ended = abandoned_processes(runs, kill=True)
     return f"ended {_named(ended)}" if ended else "the processes had already ended"
 
 
