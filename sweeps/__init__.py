@@ -18,8 +18,9 @@ from cifar_core.common.lazy import lazy_exports
 if TYPE_CHECKING:
     from sweeps._api.functions import effects, leaderboard, load_ladder, load_spec, query, replicate, retrain, run
     from sweeps._api.planning import plan
+    from sweeps._api.reporting import report, resumed
     from sweeps._api.sweep import Sweep, SweepResult
-    from sweeps._api.verbs import compare, finalize, ladder, report, show, status
+    from sweeps._api.verbs import compare, finalize, ladder, show, status
     from sweeps.cli.inspect_call import inspect
     from sweeps.core.errors import SweepError
     from sweeps.driver.options import Interrupted
@@ -44,6 +45,7 @@ __all__ = [
     "query",
     "replicate",
     "report",
+    "resumed",
     "retrain",
     "run",
     "show",
@@ -57,7 +59,8 @@ __getattr__, __dir__ = lazy_exports(
         "_api.functions": "effects leaderboard load_ladder load_spec query replicate retrain run",
         "_api.planning": "plan",
         "_api.sweep": "Sweep SweepResult",
-        "_api.verbs": "compare finalize ladder report show status",
+        "_api.reporting": "report resumed",
+        "_api.verbs": "compare finalize ladder show status",
         "cli.inspect_call": "inspect",
         "core.errors": "SweepError",
         "driver.options": "Interrupted",

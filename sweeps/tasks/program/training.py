@@ -22,6 +22,8 @@ from sweeps.tasks.program.process import GuardedProcess
 from sweeps.tasks.program.reports import End, ReportFile, Reports
 
 CHECKPOINT_FORMAT = 1
+STAND_IN = Path(__file__).parent / "stand_in"
+"""Folder of the package that answers the calls of W&B's client."""
 _WAIT_SECONDS = 1.0
 _REPORTS, _LOCK, _ARGUMENTS = "reports.jsonl", "program.lock", "args.json"
 
@@ -180,7 +182,10 @@ class ProgramTraining(Training):
 
     def _variables(self, folder: Path) -> dict[str, str]:
         assert self._artifacts is not None
+        path = [str(STAND_IN)] if self._uses_wandb() else []
+        path += [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
         return {
+            "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",
             "SWEEPS_ARTIFACTS_DIR": str(self._artifacts.absolute()),
             "SWEEPS_CONFIG": json.dumps(self._config.arguments()),
@@ -189,6 +194,11 @@ class ProgramTraining(Training):
             "SWEEPS_SEED": str(self._config.seed),
             "SWEEPS_TRIAL_DIR": str(folder.absolute()),
         }
+
+    def _uses_wandb(self) -> bool:
+        """Return whether the word occurs in the user's files; True if they are unknown."""
+        files = {} if self._source is None else self._source.paths
+        return not files or any(b"wandb" in path.read_bytes() for path in files.values())
 
     def save(self, path: Path) -> None:
         content = {

@@ -14,29 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program_trials import config, log, run, script, session
 from sweep_fakes import Cli, write_yaml
 
 import sweeps
 from cifar_core.common.errors import DivergedError, ModelError
 from sweeps.core.errors import SpecError
-from sweeps.core.job import Job
 from sweeps.core.results import EpochResult
-from sweeps.core.trial import Outcome, TrialMessage
+from sweeps.core.trial import Outcome
 from sweeps.files.sweep import load_spec
 from sweeps.tasks.program import process
 from sweeps.tasks.program.command import command_faults, command_line
 from sweeps.tasks.program.config import ProgramConfig
 from sweeps.tasks.program.reports import Reports
 from sweeps.tasks.registry import PROGRAMS, read_config
-from sweeps.worker.session import TrialSession
 
 DESCENT = Path(__file__).parent / "descent.py"
-REPORT = """
-import json, os, sys, time
-def report(**values):
-    with open(os.environ["SWEEPS_REPORT"], "w") as file:
-        print(json.dumps(values), file=file)
-"""
 
 
 @pytest.fixture
@@ -57,33 +50,6 @@ def spec(**changes: Any) -> dict[str, Any]:
         "parameters": {"rate": {"min": 0.01, "max": 0.4}, "epochs": {"value": 3}},
     }
     return {key: value for key, value in (content | changes).items() if value is not None}
-
-
-def config(**values: Any) -> ProgramConfig:
-    return ProgramConfig.model_validate({"program": "train.py", "result_metric": "val_loss", "rate": 0.25} | values)
-
-
-def session(of: ProgramConfig) -> TrialSession:
-    job = Job(
-        number=0, task="program", config=of.model_dump_json(), checkpoint="trial", log="trial.log", cpus=1, device="cpu"
-    )
-    return TrialSession(job, {None: None})
-
-
-def run(of: ProgramConfig) -> list[TrialMessage]:
-    messages: list[TrialMessage] = []
-    with contextlib.closing(session(of)) as trial:
-        while not messages or messages[-1].outcome is None:
-            messages.append(trial.step())
-    return messages
-
-
-def script(text: str) -> None:
-    Path("train.py").write_text(REPORT + text, encoding="utf-8")
-
-
-def log() -> str:
-    return Path("trial.log").read_text(encoding="utf-8")
 
 
 GIVEN = {"rate": 1e-05, "deep": True, "wide": False, "layers.first": 8}
@@ -295,8 +261,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
-import test_program
-trial = test_program.session(test_program.config(arg={{"epochs": 6, "pause": 0.2}}))
+import program_trials
+trial = program_trials.session(program_trials.config(arg={{"epochs": 6, "pause": 0.2}}))
 trial.step()
 print("stepped", flush=True)
 trial.step()

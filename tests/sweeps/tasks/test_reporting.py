@@ -1,0 +1,176 @@
+"""A script reports to its sweep: by `sweeps.report`, or by the calls of W&B's client, which a stand-in answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from program_trials import config, log, run
+
+import sweeps
+from sweeps.core.trial import Outcome
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def results_of(text: str, **values: object) -> list[dict[str, float]]:
+    """Run a script to its end and return the numbers of its results."""
+    Path("train.py").write_text(text, encoding="utf-8")
+    messages = run(config(**values))
+    assert messages[-1].outcome is Outcome.COMPLETE, log()
+    return [dict(message.epoch.metrics) for message in messages if message.epoch]
+
+
+QUICK_START = """
+import argparse
+import wandb
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--rate", type=float, default=0.5)
+parser.add_argument("--depth", type=int, default=2)
+parser.add_argument("--optimizer.lr", type=float)
+options = parser.parse_known_args()[0]
+
+wandb.login()
+with wandb.init(project="mine", config={"rate": 0.5, "depth": 2, "optimizer": {"lr": 1, "name": "sgd"}}) as run:
+    assert (wandb.config.rate, run.config["rate"], options.rate) == (0.25, 0.25, 0.25)
+    assert wandb.config.optimizer == {"lr": 3, "name": "sgd"} and wandb.config["optimizer.lr"] == 3
+    wandb.config.update({"rate": 9, "more": 1})
+    assert dict(wandb.config) == {"rate": 0.25, "depth": 2, "more": 1, "optimizer": {"lr": 3, "name": "sgd"}}
+    wandb.watch(None, log="all")
+    wandb.define_metric("val_loss", summary="min")
+    for epoch in range(3):
+        for batch in range(2):
+            wandb.log({"train": {"loss": 2.0 - batch}})
+        wandb.log({"epoch": epoch, "val_loss": 1 / (epoch + 1), "table": wandb.Table(columns=["a"])})
+    run.summary["best"] = 0.5
+    open("weights.txt", "w").write("w")
+    artifact = wandb.Artifact("model", type="model")
+    artifact.add_file("weights.txt")
+    run.log_artifact(artifact)
+"""
+
+
+def test_a_script_for_wandb_runs_unchanged_under_the_sweeps_values() -> None:
+    found = results_of(QUICK_START, **{"optimizer": {"lr": 3}})
+
+    assert found == [{"train.loss": 1.0, "val_loss": 1 / epoch} for epoch in (1, 2, 3)]
+    said = log()
+    assert "config.rate stays 0.25" in said
+    assert "table is not kept, because it is not a number but a Table" in said
+    assert "wandb.watch has no effect" in said
+    assert json.loads(Path("trial.artifacts/summary.json").read_text()) == {"best": 0.5}
+    assert Path("trial.artifacts/model/weights.txt").read_text() == "w"
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        (
+            ["log({'val_loss': 1}, step=5)", "log({'acc': 1}, step=5)", "log({'val_loss': 2}, step=6)"],
+            [{"val_loss": 1}, {"val_loss": 2}],
+        ),
+        (["log({'acc': 1}, step=5)", "log({'val_loss': 1}, step=5)"], [{"acc": 1, "val_loss": 1}]),
+        (["log({'val_loss': 1}, commit=False)", "log({'acc': 1})"], [{"acc": 1, "val_loss": 1}]),
+        (["log({'val_loss': 1}, commit=False)", "finish()"], [{"val_loss": 1}]),
+        (["log({'val_loss': 3})", "run.summary.update(val_loss=1)"], [{"val_loss": 3}, {"val_loss": 1}]),
+        (["summary.update({'val_loss': 1})"], [{"val_loss": 1}]),
+    ],
+    ids=["late values", "one step in two calls", "without commit", "left at the end", "summary", "summary alone"],
+)
+def test_a_row_with_the_metric_is_one_result(calls: list[str], expected: list[dict[str, float]]) -> None:
+    text = "\n".join(["import wandb", "wandb.init()", *(f"wandb.{call}" for call in calls)])
+
+    assert results_of(text) == expected
+
+
+UNSUPPORTED = """
+import wandb
+wandb.init()
+for call in {calls!r}:
+    try:
+        exec(call)
+    except Exception as error:
+        print(f"{{type(error).__name__}}: {{error}}")
+    else:
+        print("no error:", call)
+wandb.log({{"val_loss": 1}})
+"""
+
+
+def test_what_is_not_supported_raises_a_sentence_with_advice() -> None:
+    calls = ["wandb.agent('x')", "wandb.Api()", "import wandb.keras", "from wandb.integration.keras import X",
+             "wandb.run.use_artifact('x')", "wandb.init(unknown=1)", "wandb.config.nothing", "wandb.log(3)"]  # fmt: skip
+
+    results_of(UNSUPPORTED.format(calls=calls))
+
+    said = log()
+    assert "no error" not in said
+    assert "wandb.agent is not supported in a program that `sweeps run` starts: `sweeps run FILE` starts" in said
+    assert "wandb.keras is not supported" in said
+    assert "wandb.run.use_artifact is not supported" in said
+    assert "wandb.config has no 'nothing': the sweep and wandb.init have set rate" in said
+    assert "wandb.log takes a dictionary, not a int" in said
+
+
+def test_the_stand_in_wins_over_an_installed_wandb_only_where_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site" / "wandb").mkdir(parents=True)
+    (tmp_path / "site" / "wandb" / "__init__.py").write_text("__version__ = 'installed'\n")
+    (tmp_path / "wandb" / "run-1").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+    results_of("import wandb\nprint(wandb.__version__)\nwandb.init().log({'val_loss': 1})\n")
+    others = "import importlib, sweeps\nprint(importlib.import_module('wan' + 'db').__version__)\n"
+    Path("trial/reports.jsonl").unlink()
+    Path("trial/state.pt").unlink()
+    results_of(others + "sweeps.report(val_loss=1)\n")
+
+    assert log().count("0.0.0+sweeps") == 1
+    assert log().count("installed") == 1
+
+
+def test_a_script_reports_by_sweeps_report_without_heavy_imports() -> None:
+    script = """
+import sys, sweeps
+start = sweeps.resumed()
+for epoch in range(3):
+    sweeps.report(val_loss=1 / (epoch + 1), acc=epoch)
+heavy = {"torch", "ray", "mlflow", "optuna", "numpy", "pydantic"} & set(sys.modules)
+print(f"{start} resumed, heavy: {heavy}")
+"""
+
+    found = results_of(script)
+
+    assert found == [{"val_loss": 1 / (epoch + 1), "acc": epoch} for epoch in range(3)]
+    assert "0 resumed, heavy: set()" in log()
+
+
+def test_a_report_outside_of_a_sweep_is_printed_and_a_text_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SWEEPS_REPORT", raising=False)
+
+    sweeps.report(epoch=2, val_loss=0.25)
+
+    assert capsys.readouterr().out == "epoch 2, val_loss 0.25\n"
+    with pytest.raises(TypeError, match="report numbers, such as loss"):
+        sweeps.report(loss="low")  # type: ignore[call-overload]
+
+
+def test_a_resumed_script_counts_on_from_what_was_reported() -> None:
+    code = "import sweeps; sweeps.resumed(); sweeps.report(a=1); sweeps.report(a=2)"
+    environment = {**os.environ, "SWEEPS_EPOCH": "4"}
+    environment.pop("SWEEPS_REPORT", None)
+
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "epoch 5, a 1\nepoch 6, a 2\n"
