@@ -238,6 +238,8 @@ _SWEEP_LINKS = {
     "base": "training-configuration.md",
     "start_with": "training-configuration.md",
     "train": "../how-to/own-training.md",
+    "program": "../how-to/own-program.md",
+    "command": "../how-to/own-program.md#the-command",
 }
 _FORMS = [
     ("`model.name: {values: [simple, resnet]}`", "one of the list"),

@@ -1,6 +1,7 @@
 """Train a small network on two spirals with numpy, and log each epoch to W&B. The sweep chooses the configuration."""
 
 import argparse
+from itertools import pairwise
 
 import numpy as np
 import wandb
@@ -41,7 +42,7 @@ def main() -> None:
     random = np.random.default_rng(0)
     sizes = [2, config.hidden, config.hidden, 1]
     weights: list[np.ndarray] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         weights += [random.normal(0, 1 / np.sqrt(inputs), (inputs, outputs)), np.zeros(outputs)]
     velocity = [np.zeros_like(w) for w in weights]
     x, y = spirals(1500, seed=1)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 __version__ = "0.0.0+sweeps"
+__path__: list[str] = []  # so that `import wandb.keras` asks `_Finder`
 
 _METRIC = os.environ.get("SWEEPS_METRIC", "")
 _INIT_ARGUMENTS = re.compile(
