@@ -91,9 +91,7 @@ VARIABLES: Mapping[str, Mapping[str, Variable]] = {
         "SWEEPS_SEED": Variable(meaning="Seed of the run. Replicates differ in it."),
         "SWEEPS_CONFIG": Variable(meaning="Arguments of the program as JSON."),
         "SWEEPS_METRIC": Variable(meaning="Name of the metric of the sweep."),
-        "PYTHONPATH": Variable(
-            meaning="With a stand-in for W&B's client in front, if the code contains `wandb`."
-        ),
+        "PYTHONPATH": Variable(meaning="With a stand-in for W&B's client in front, if the code contains `wandb`."),
         "PYTHONUNBUFFERED": Variable(meaning="`1`, so that output reaches the log at once."),
     },
 }
