@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from cifar_core.common.errors import UserError
 from sweeps.core.job import Job
 from sweeps.core.task import AnyTask
+from sweeps.core.trial import Outcome
 from sweeps.driver.check_watch import FileWatch, changed_between, process_state
 from sweeps.system.compat import guard_exit
 from sweeps.tasks.registry import read_config, task_named
@@ -204,8 +206,13 @@ def _train(task: AnyTask, order: Order, request: dict[str, Any], *, tell: Callab
         source=None if source is None else json.dumps(dict(source.files)),
         gpu_share=1.0 if request["device"] == "cuda" else 0.0,
     )
-    session = TrialSession(job, task.load_parts([config]))
     tell()
+    try:
+        parts = task.load_parts([config])
+    except UserError as error:
+        tell(outcome=Outcome.FAILED.value, error=str(error), error_class=type(error).__name__)
+        return
+    session = TrialSession(job, parts)
     while True:
         message = session.step()
         if message.epoch is not None:

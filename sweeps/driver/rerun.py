@@ -16,6 +16,7 @@ import filelock
 
 from cifar_core.common.checksum_file import checksum_fault
 from cifar_core.common.files import READ_ONLY, atomic_write, move_stray_aside
+from cifar_core.common.user_modules import NETWORK
 from sweeps.core.errors import DiskFullError, SweepError
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.identity import Identifier
@@ -149,6 +150,8 @@ def _check_identity(config: TaskConfig, row: Mapping[str, object], *, runs: Path
         Identifier(data_fingerprint=task.data_fingerprint(config), source_of=TaskSources(task).hash_of)(config).key
         != row["key"]
     ):
+        if task.code_kind is not NETWORK:
+            raise SweepError(f"{task.data_location()} differ from those of the recorded run. Restore them to rerun it.")
         raise SweepError(
             "the local training images differ from those of the recorded run. Run `sweeps data` to see which images "
             "are installed."

@@ -82,6 +82,8 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
     for trained in plan.trained_with:
         sweep = folder.path.with_name(trained.sweep)
         require_same_code(trained.config, trained.source, run=trained.run, sweep=sweep)
+    for config in plan.data[:1]:  # all have the same data, whose faults are found before anything is written
+        plan.task.data_fingerprint(config)
     identify = Identifier(data_fingerprint=plan.task.data_fingerprint, source_of=sources.hash_of)
     with contextlib.ExitStack() as held:
         console = held.enter_context(terminal_copy())

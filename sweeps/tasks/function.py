@@ -25,7 +25,8 @@ from typing import Any
 from cifar_core.common.errors import CheckpointError
 from cifar_core.common.user_modules import FUNCTION
 from sweeps.core.results import EpochResult
-from sweeps.core.task import Task
+from sweeps.core.task import Parts, Task
+from sweeps.tasks.function_data import DATA, DataSet, TrialData, load_data, seal_data, size_of
 from sweeps.tasks.function_signature import (
     FunctionConfig,
     config_type_of,
@@ -102,8 +103,30 @@ class FunctionTask(Task[FunctionConfig]):
     def free_memory(self) -> None:
         gc.collect()
 
+    @cached_property
+    def _data_set(self) -> DataSet | None:
+        """The data set that its module declares, loaded once for this task; None if it declares none."""
+        assert self.function is not None, "imported"
+        return load_data(self._module)
+
+    @property
+    def _module(self) -> str:
+        return self.name.partition(":")[0]
+
+    def data_location(self) -> str:
+        return f"the data of {self._module}.{DATA}()"
+
+    def data_fingerprint(self, config: FunctionConfig) -> str:
+        return "" if self._data_set is None else self._data_set.fingerprint
+
+    def load_parts(self, configs: Sequence[FunctionConfig]) -> Parts:
+        return {None: None if self._data_set is None else self._data_set.for_trials}
+
+    def size_of(self, parts: Parts) -> int:
+        return size_of(parts)
+
     def start(self, config: FunctionConfig, part: Any, *, device: str) -> FunctionTraining:
-        return self._training(config, device=device, history=(), saved=None)
+        return self._training(config, part, device=device, history=(), saved=None)
 
     def load(self, path: Path, config: FunctionConfig, part: Any, *, device: str) -> FunctionTraining:
         stored = read_checkpoint(path)
@@ -111,19 +134,22 @@ class FunctionTask(Task[FunctionConfig]):
             raise CheckpointError(f"{path} is of another configuration. Delete it, or use another sweep name")
         saved = Saved(epoch=stored["saved"], state=stored["state"], generators=stored.get("generators"))
         history = [EpochResult.from_dict(each) for each in stored["history"]][: saved.epoch]
-        return self._training(config, device=device, history=history, saved=saved)
+        return self._training(config, part, device=device, history=history, saved=saved)
 
     def _training(
-        self, config: FunctionConfig, *, device: str, history: Sequence[EpochResult], saved: Saved | None
+        self, config: FunctionConfig, part: Any, *, device: str, history: Sequence[EpochResult], saved: Saved | None
     ) -> FunctionTraining:
+        function = self.function
+        seal_data(self._module)
         # Recorded values have JSON types, such as a list for a tuple; the function gets the annotated types.
         typed = self.config_type.model_validate(config.model_dump())
         return FunctionTraining(
-            self.function,
+            function,
             config,
             arguments={name: getattr(typed, name) for name in config.arguments()},
             files=self.named_files(config),
             device=device,
+            data=None if part is None else TrialData(part, module=self._module),
             history=history,
             saved=saved,
         )

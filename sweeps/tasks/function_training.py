@@ -19,6 +19,7 @@ from cifar_core.common.source import Sources
 from cifar_core.common.user_modules import FUNCTION
 from sweeps.core.results import EpochResult
 from sweeps.core.task import OnStep, Training
+from sweeps.tasks.function_data import TrialData
 from sweeps.tasks.function_signature import FunctionConfig
 from sweeps.tasks.function_trial import Saved, Trial, seed_generators
 from sweeps.tasks.metric_names import METRIC_NAME, SHARES, TAKEN_METRICS
@@ -37,6 +38,7 @@ class FunctionTraining(Training):
         arguments: Mapping[str, Any],
         files: Sequence[str],
         device: str,
+        data: TrialData | None = None,
         history: Sequence[EpochResult] = (),
         saved: Saved | None = None,
     ) -> None:
@@ -48,6 +50,7 @@ class FunctionTraining(Training):
             arguments: The same with the annotated types, without `epochs` and `seed`.
             files: Values of the arguments that may be paths of files that it reads.
             device: `cpu` or `cuda`.
+            data: Parts of the data set that it receives; None if there is none.
             history: Results of the epochs that are already trained.
             saved: State after the last of them.
         """
@@ -56,6 +59,7 @@ class FunctionTraining(Training):
         self._arguments = arguments
         self._files = files
         self._device = device
+        self._data = data
         self._history = list(history)
         self._saved = saved or Saved(epoch=0)
         self._folder: Path | None = None
@@ -84,6 +88,7 @@ class FunctionTraining(Training):
             device=self._device,
             cpus=int(self.environment["threads"]),
             saved=self._saved,
+            data=self._data,
             folder=self._folder,
             artifacts=self._artifacts,
         )

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cifar_core.common.errors import ModelError
+from sweeps.tasks.function_data import TrialData
+
 _NAMES_OF_RUN = ("config.yaml", "trial.log")
 """Artifacts that every run has."""
 
@@ -37,6 +40,7 @@ class Trial:
         device: str,
         cpus: int,
         saved: Saved | None = None,
+        data: TrialData | None = None,
         folder: Path | None = None,
         artifacts: Path | None = None,
     ) -> None:
@@ -49,6 +53,7 @@ class Trial:
         self._before = saved or Saved(epoch=0)
         self.epoch = self._before.epoch
         """Number of saved epochs, which need not be trained again: 0 at the first start."""
+        self._data = data
         self._folder, self._artifacts = folder, artifacts
         self._last = self._before
         self._pending: bytes | None = None
@@ -71,6 +76,22 @@ class Trial:
             state: Any object that can be pickled; it is copied.
         """
         self._pending = pickle.dumps(state)
+
+    @property
+    def data(self) -> TrialData:
+        """The parts of the data set that `data()` in the module of the function returns, without `test`.
+
+        Their numpy arrays are read-only: all trials of a machine share them.
+
+        Raises:
+            ModelError: the module has no such function.
+        """
+        if self._data is None:
+            raise ModelError(
+                "trial.data needs a function `data()` in the module of the training function. It returns a dictionary "
+                "such as {'train': ..., 'validation': ..., 'test': ...}"
+            )
+        return self._data
 
     @property
     def folder(self) -> Path:
