@@ -6,12 +6,23 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MARKS = (90, 92, 93, 94)
 """Accuracies in percent with a line: the usual targets on CIFAR-10."""
 CLOSE = 1.15
 """Ratio of minutes below which two labels would overlap."""
 INK = "#222222"
+MARK = 10
+"""Half the side of a mark in pixels."""
+POSITIONS = [
+    ((0, 12), "center"), ((10, 0), "left"), ((-10, 0), "right"), ((0, -12), "center"),
+    ((8, 10), "left"), ((-8, 10), "right"), ((8, -10), "left"), ((-8, -10), "right"), ((0, 26), "center"),
+]  # fmt: skip
+"""Offsets of a label from its mark in points, with its alignment, best first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,17 +118,6 @@ def draw(results: Path, to: Path) -> None:
             markersize=7,
             label=each.label,
         )
-    for points in drawn.values():
-        for point in _front(points):
-            axes.annotate(
-                f"{point.rung} {point.accuracy:.1f}",
-                (point.minutes, 100 - point.accuracy),
-                (0, 9),
-                textcoords="offset points",
-                fontsize=8.5,
-                color=INK,
-                ha="center",
-            )
     axes.set_yscale("log")
     axes.set_xscale("log")
     wrong = [100 - point.accuracy for points in drawn.values() for point in points]
@@ -126,7 +126,7 @@ def draw(results: Path, to: Path) -> None:
     ticks = [40, 50, 60, 70, 80, *MARKS]
     axes.yaxis.set_major_locator(FixedLocator([100 - tick for tick in ticks]))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticklabels([f"{tick} %" for tick in ticks])
+    axes.set_yticklabels([str(tick) for tick in ticks])
     axes.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 40, 60, 120]))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -136,13 +136,53 @@ def draw(results: Path, to: Path) -> None:
         "minutes of one run (logarithmic; one core per run, two for best.yaml, minutes.yaml and deep of ladder.yaml)",
         color=INK,
     )
-    axes.set_title("accuracy on the 10,000 test images, with 95 % interval", loc="left", fontsize=11, color=INK)
+    axes.set_ylabel("accuracy on the 10,000 test images, %, with its 95 % interval", color=INK)
+    best = max((point for points in drawn.values() for point in points), key=lambda point: point.accuracy)
+    axes.set_title(
+        f"{best.accuracy:.0f} % in {best.minutes:.0f} minutes on two cores", loc="left", fontsize=13, weight="bold"
+    )
     axes.grid(axis="both", color="#eeeeee", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
     for side in ("right", "top"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.62), frameon=False, fontsize=9)
+    axes.legend(loc="upper left", facecolor="white", edgecolor="none", framealpha=1, fontsize=9)
+    _label(axes, list(drawn.values()))
     figure.savefig(to, format="png", metadata={"Software": None})
+
+
+def _label(axes: Axes, ladders: Sequence[Sequence[Point]]) -> None:
+    """Name the rungs of each `_front` at the nearest free position; a rung without one keeps no label."""
+    from matplotlib.transforms import Bbox
+
+    axes.figure.canvas.draw()
+    # Display coordinates: a mark with its error bar, the legend, and then each label are obstacles.
+    obstacles = [axes.get_legend().get_window_extent()]
+    for point in (point for points in ladders for point in points):
+        x, y = axes.transData.transform((point.minutes, 100 - point.accuracy))
+        obstacles.append(Bbox.from_extents(x - MARK, y - MARK, x + MARK, y + MARK))
+        low, high = (
+            axes.transData.transform((point.minutes, 100 - (end or point.accuracy)))[1]
+            for end in (point.low, point.high)
+        )
+        obstacles.append(Bbox.from_extents(x - 2, min(low, high), x + 2, max(low, high)))
+    for point in sorted((point for points in ladders for point in _front(points)), key=lambda point: -point.accuracy):
+        for offset, align in POSITIONS:
+            label = axes.annotate(
+                f"{point.rung} {point.accuracy:.1f}",
+                (point.minutes, 100 - point.accuracy),
+                offset,
+                textcoords="offset points",
+                fontsize=8.5,
+                color=INK,
+                ha=align,
+                va="center",
+            )
+            extent = label.get_window_extent()
+            inside = axes.get_window_extent().containsx(extent.x0) and axes.get_window_extent().containsx(extent.x1)
+            if inside and not any(extent.overlaps(other) for other in obstacles):
+                obstacles.append(extent)
+                break
+            label.remove()
 
 
 def _front(points: Sequence[Point]) -> list[Point]:
