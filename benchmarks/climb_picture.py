@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
 
 MARKS = (90, 92, 93, 94)
 """Accuracies in percent with a line: the usual targets on CIFAR-10."""
@@ -145,18 +146,18 @@ def draw(results: Path, to: Path) -> None:
     axes.set_axisbelow(True)
     for side in ("right", "top"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="upper left", facecolor="white", edgecolor="none", framealpha=1, fontsize=9)
-    _label(axes, list(drawn.values()))
+    legend = axes.legend(loc="upper left", facecolor="white", edgecolor="none", framealpha=1, fontsize=9)
+    _label(axes, list(drawn.values()), legend=legend)
     figure.savefig(to, format="png", metadata={"Software": None})
 
 
-def _label(axes: Axes, ladders: Sequence[Sequence[Point]]) -> None:
+def _label(axes: Axes, ladders: Sequence[Sequence[Point]], *, legend: Legend) -> None:
     """Name the rungs of each `_front` at the nearest free position; a rung without one keeps no label."""
     from matplotlib.transforms import Bbox
 
     axes.figure.canvas.draw()
     # Display coordinates: a mark with its error bar, the legend, and then each label are obstacles.
-    obstacles = [axes.get_legend().get_window_extent()]
+    obstacles = [legend.get_window_extent()]
     for point in (point for points in ladders for point in points):
         x, y = axes.transData.transform((point.minutes, 100 - point.accuracy))
         obstacles.append(Bbox.from_extents(x - MARK, y - MARK, x + MARK, y + MARK))
