@@ -416,7 +416,7 @@ class TestStopAndRm:
     def test_stop_of_an_idle_sweep_reports_it(self, trained: Path, cli: Cli) -> None:
         result = cli("stop", "tiny", "--runs", trained)
 
-        assert (result.exit_code, result.stdout) == (0, "tiny is not running\n")
+        assert (result.exit_code, result.stdout) == (0, "tiny is not running.\n")
 
     def test_rm_deletes_nothing_without_confirmation(self, trained: Path, cli: Cli) -> None:
         result = cli("rm", "tiny", "--runs", trained, answer="n\n")

@@ -131,7 +131,7 @@ def test_a_table_in_a_pipe_has_the_width_of_columns(columns: int | None) -> None
         check=True,
     )
 
-    table = said.stdout[said.stdout.index("first") : said.stdout.index("trials")].splitlines()
+    table = said.stdout[said.stdout.index("trial ") : said.stdout.index("20 trials")].splitlines()
     assert max(map(len, table)) in range((columns or 100) - 9, (columns or 100) + 1)
 
 
