@@ -1,4 +1,4 @@
-"""Progress of fetching data, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Progress of fetching or preparing data, on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 
 class Reporter:
-    """Reports the progress of fetching data.
+    """Reports the progress of fetching or preparing data.
 
     Args:
         enabled: False reports only warnings.

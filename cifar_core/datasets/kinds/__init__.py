@@ -1,0 +1,1 @@
+"""Readers of data sources, one file each: a new file is found."""

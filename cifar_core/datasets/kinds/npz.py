@@ -1,0 +1,90 @@
+"""Arrays in a NumPy archive."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cifar_core.datasets.arrays import ArrayPart, listing_of_arrays
+from cifar_core.datasets.errors import DataError
+from cifar_core.datasets.reader import DataPart, Listing, Reader, existing, stamp_of_files
+
+_NAMES: dict[DataPart | None, tuple[tuple[str, str], ...]] = {
+    None: (("images", "labels"), ("x", "y"), ("X", "y")),
+    "train": (("train_images", "train_labels"), ("x_train", "y_train"), ("X_train", "y_train")),
+    "validation": (
+        ("val_images", "val_labels"),
+        ("validation_images", "validation_labels"),
+        ("x_val", "y_val"),
+        ("X_val", "y_val"),
+    ),
+    "test": (("test_images", "test_labels"), ("x_test", "y_test"), ("X_test", "y_test")),
+}
+"""Names of the arrays of each part, as NumPy archives commonly have them."""
+
+
+class NpzReader(Reader):
+    kind = "npz"
+    form = "npz:FILE"
+    meaning = "arrays images (uint8, N×H×W or N×H×W×3), labels, and optionally class_names"
+
+    def recognizes(self, text: str) -> bool:
+        path = Path(text).expanduser()
+        return path.suffix.lower() == ".npz" and path.is_file()
+
+    def require(self, argument: str) -> None:
+        existing(argument, kind="npz")
+
+    def stamp(self, argument: str) -> str:
+        file = existing(argument, kind="npz")
+        return stamp_of_files([file], root=file.parent)
+
+    def list(self, argument: str) -> Listing:
+        file, source = existing(argument, kind="npz"), f"npz:{argument}"
+        arrays = _arrays(file, source)
+        parts = {part: pair for part, names in _NAMES.items() if (pair := _pair(arrays, names)) is not None}
+        if not parts or (None not in parts and "train" not in parts):
+            raise DataError(
+                f"{source} contains {', '.join(sorted(arrays)) or 'no array'}: save it as "
+                "np.savez(FILE, images=images, labels=labels, class_names=names)"
+            )
+        if None in parts:
+            parts = {None: parts[None]}
+        return listing_of_arrays(
+            source,
+            [ArrayPart(part=part, images=images, labels=labels) for part, (images, labels) in parts.items()],
+            class_names=arrays.get("class_names"),
+            place=file.name,
+        )
+
+
+def _arrays(file: Path, source: str) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise DataError(f"{source} is a single array: save images and labels with np.savez")
+            return {name: stored[name] for name in stored.files}
+    except DataError:
+        raise
+    except ValueError as error:
+        if "pickle" in str(error):
+            raise DataError(
+                f"{source} contains Python objects, which are not read: save class names as np.array(names, dtype=str) "
+                "and images as one uint8 array"
+            ) from None
+        raise DataError(f"{source} cannot be read: {error}") from None
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{source} cannot be read: {error}") from None
+
+
+def _pair(
+    arrays: dict[str, npt.NDArray[Any]], names: tuple[tuple[str, str], ...]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    for images, labels in names:
+        if images in arrays and labels in arrays:
+            return arrays[images], arrays[labels]
+    return None
