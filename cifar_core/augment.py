@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from cifar_core.operations.normalize import NORMALIZATIONS, normalized
+from cifar_core.operations.normalize import Constants, constants_of, normalized
 from cifar_core.operations.operation import AugmentContext, Operation
 
 
@@ -16,7 +16,7 @@ def augment(
     images_NHWC: Tensor,
     *,
     operations: Sequence[Operation],
-    normalization: str,
+    normalization: str | Constants,
     generator: torch.Generator,
     alternation_N: Tensor | None = None,
 ) -> Tensor:
@@ -25,7 +25,7 @@ def augment(
     Args:
         images_NHWC: uint8, N×H×W×3, on any device.
         operations: in order; `cifar_core.recipes.operations_of` returns those of a named recipe.
-        normalization: `none`, `cifar10` or `imagenet`: the constants of the `normalize` among the operations.
+        normalization: `none`, `cifar10` or `imagenet`, or constants: those of the `normalize` among the operations.
         generator: on the CPU; each operation draws from it in turn.
         alternation_N: images that an alternating flip mirrors, one bool per image, on the CPU; None draws them.
 
@@ -43,7 +43,7 @@ def augment_in_steps(
     images_NHWC: Tensor,
     *,
     operations: Sequence[Operation],
-    normalization: str,
+    normalization: str | Constants,
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
     """Yield the images scaled to [0, 1], then after each operation; the last equal those of `augment` bit for bit.
@@ -59,12 +59,12 @@ def augment_in_steps(
         yield pixels_NHWC.clone().permute(0, 3, 1, 2)
 
 
-def normalize(images_NHWC: Tensor, *, normalization: str) -> Tensor:
+def normalize(images_NHWC: Tensor, *, normalization: str | Constants) -> Tensor:
     """Return images for evaluation: scaled to [0, 1] and normalised, nothing else.
 
     Args:
         images_NHWC: uint8, N×H×W×3, on any device.
-        normalization: `none`, `cifar10` or `imagenet`.
+        normalization: `none`, `cifar10` or `imagenet`, or constants.
 
     Returns:
         float32, N×3×H×W on the images' device, `channels_last` in memory.
@@ -72,9 +72,9 @@ def normalize(images_NHWC: Tensor, *, normalization: str) -> Tensor:
     return normalized(_scaled_to_unit(images_NHWC), normalization=normalization).permute(0, 3, 1, 2)
 
 
-def denormalize(inputs_NCHW: Tensor, *, normalization: str) -> Tensor:
+def denormalize(inputs_NCHW: Tensor, *, normalization: str | Constants) -> Tensor:
     """Return a network's inputs as displayable pixels: float32 in [0, 1], N×3×H×W."""
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in NORMALIZATIONS[normalization])
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in constants_of(normalization))
     return (inputs_NCHW.float().cpu() * std + mean).clamp(0, 1)
 
 

@@ -21,7 +21,7 @@ from cifar_core.common.files import previous_file, read_file
 from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import TrainingConfig
 from cifar_core.device import Device, memory_layout, resolve_device, seeded
-from cifar_core.models.build import build_model
+from cifar_core.models.build import network_of
 from cifar_core.models.source import require_source
 from cifar_core.results import EpochResult
 from cifar_core.training import TrainingState, start
@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, *, config: TrainingConfig | None = None, device:
     if not is_finished:
         require_source(saved.model, content.get("source"), of=f"the weights in {path}")
     state = start(
-        _without_initial_weights(requested) if is_finished else requested, train_size=train_size, device=device
+        requested.without_initial_weights() if is_finished else requested, train_size=train_size, device=device
     )
     state.config = requested
     state.source = content.get("source") if is_finished else state.source
@@ -113,16 +113,12 @@ def load_network(path: Path, *, device: Device = "auto") -> tuple[nn.Module, Tra
         require_source(config.model, content.get("source"), of=f"the weights in {path}")
     torch_device = resolve_device(device)
     with seeded(config.seed, torch_device):
-        network = build_model(_without_initial_weights(config).model)
+        network = network_of(config.without_initial_weights())
     try:
         network.load_state_dict(content["model"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _mismatch(path, error) from error
     return network.to(torch_device).to(memory_format=memory_layout(config, torch_device, "auto")), config
-
-
-def _without_initial_weights(config: TrainingConfig) -> TrainingConfig:
-    return config.model_copy(update={"model": config.model.model_copy(update={"weights": None})})
 
 
 def _read(path: Path) -> tuple[dict[str, Any], TrainingConfig]:

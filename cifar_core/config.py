@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
 
 from cifar_core.common.digest import digest
 from cifar_core.common.errors import closest
 from cifar_core.common.user_modules import is_import_path
 from cifar_core.common.validation import StrictModel
+from cifar_core.datasets.about import CIFAR10, DataAbout
+from cifar_core.datasets.errors import DataError
+from cifar_core.datasets.known import about_of
 from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.operations.normalize import NORMALIZATIONS, Constants
+from cifar_core.operations.operation import Operation
 from cifar_core.operations.registry import AnyOperation
-from cifar_core.recipes import canonical_augmentation, parse_augmentation
+from cifar_core.recipes import canonical_augmentation, operations_of, parse_augmentation
 
 KEY_VERSION = 1
 """Part of every key. Raised whenever a default changes or the same configuration would compute other results."""
@@ -21,6 +35,7 @@ KEY_VERSION = 1
 TRAIN_IMAGES = 50_000
 TEST_IMAGES = 10_000
 CLASSES = 10
+TEST_SHARE = 0.2
 IMAGE_SIZE = 32
 LAST_SEED = 2**32 - 1
 """The largest allowed seed."""
@@ -51,6 +66,9 @@ RESET_BY_NAME = ("model", "schedule")
 
 _PLAIN_FIELDS = ("precision", "label_smoothing", "averaging", "test_time_augmentation")
 """Fields outside the blocks that are left out of the identity where they have their defaults."""
+
+OWN_DATA_FIELDS = ("image_size", "test_share", "about", "source")
+"""Fields of `DataConfig` for custom data sets."""
 
 EPOCH_FIELDS = ("schedule.step_size",)
 """Fields counted in epochs: they are scaled with a shortened run."""
@@ -106,8 +124,6 @@ class ModelConfig(StrictModel):
                 raise ValueError(f"options are for a custom network, not for {self.name!r}")
         if self.plan is not None and not any(layer != "M" for layer in self.plan):
             raise ValueError("plan needs at least one convolution")
-        if self.plan is not None and self.plan.count("M") > 5:
-            raise ValueError("plan has more than five pools, which leave no pixel of a 32×32 image: remove some")
         for layer in (*(self.head or ()), *(self.plan or ())):
             if layer != "M" and layer < 1:
                 raise ValueError(f"a layer needs at least one unit, not {layer}")
@@ -132,53 +148,183 @@ class ModelConfig(StrictModel):
 class DataConfig(StrictModel):
     """The images, their order, and their augmentation."""
 
-    train_size: int | None = Field(default=None, ge=1, le=TRAIN_IMAGES)
+    image_size: int = Field(default=IMAGE_SIZE, ge=8, le=1024, multiple_of=2)
+    """Side of the images in pixels, even. Every image of a custom data set is scaled to it by its shorter side, and
+    cropped to the centre."""
+    test_share: float = Field(default=TEST_SHARE, gt=0, lt=1)
+    """Share of the images that is set aside as the test part of a custom data set that has none."""
+    about: SkipJsonSchema[DataAbout | None] = None
+    source: str = CIFAR10
+    """Data set: `cifar10`, or one of your own as `folder:PATH`, `csv:FILE`, `npz:FILE` or another form that
+    `sweeps data --help` lists. It is the same for all trials of a sweep."""
+    train_size: int | None = Field(default=None, ge=1)
     """Number of training images, stratified by class. Without it, all that are not held out for validation."""
-    validation_size: int = Field(default=0, ge=0, lt=TRAIN_IMAGES)
-    """Number of images held out of the 50,000 training images for validation, stratified by class."""
+    validation_size: int = Field(default=0, ge=0)
+    """Number of images held out of the training images for validation, stratified by class. Of a data set with its own
+    validation part: number of images to take from that part."""
     split_seed: int = Field(default=0, ge=0)
     """Seed of the split. It is not the training seed, so that replicates share their split."""
-    batch_size: int = Field(default=64, ge=1, le=TRAIN_IMAGES)
+    batch_size: int = Field(default=64, ge=1)
     """Images per train step."""
     shuffle: bool = True
     """Draw a new order every epoch. `false` keeps the order of the file."""
-    normalization: Literal["none", "cifar10", "imagenet"] = "none"
-    """Channel means and standard deviations for the normalisation of the images."""
+    normalization: Literal["none", "cifar10", "imagenet", "dataset"] = "none"
+    """Channel means and standard deviations for the normalisation of the images. `dataset`: those of the training
+    images."""
     augmentation: str | tuple[AnyOperation, ...] = "none"
     """Name of a recipe, or an ordered list of operations, exactly one of them `normalize`."""
-    start_size: int = Field(default=IMAGE_SIZE, ge=8, le=IMAGE_SIZE, multiple_of=2)
-    """Side of the images in the first epoch, in pixels, even. It grows linearly to 32. Only for a network that
-    accepts images of any size: lean, from 10 pixels, or a custom one."""
+    start_size: int = Field(default=IMAGE_SIZE, ge=8, multiple_of=2)
+    """Side of the images in the first epoch, in pixels, even. It grows linearly to `image_size`, which is its default.
+    Only for a network that accepts images of any size: lean, from 10 pixels, or a custom one."""
     grown_at: float = Field(default=0.7, gt=0, le=1)
-    """Share of the epochs after which growing images have 32 pixels."""
+    """Share of the epochs after which growing images have their full size."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        """Add what is known of a custom data set, and the default of `start_size`, which is the size of its images."""
+        if not isinstance(values, Mapping) or values.get("source", CIFAR10) == CIFAR10:
+            return values
+        values, size = dict(values), values.get("image_size", IMAGE_SIZE)
+        values.setdefault("start_size", size)
+        if values.get("about") is None:
+            with contextlib.suppress(DataError, TypeError):
+                share = values.get("test_share", TEST_SHARE)
+                values["about"] = about_of(values["source"], image_size=size, test_share=share)
+        return values
+
+    @field_validator("source")
+    @classmethod
+    def _check_source(cls, value: str, info: ValidationInfo) -> str:
+        size, share = info.data.get("image_size"), info.data.get("test_share")
+        if value == CIFAR10:
+            if size not in (None, IMAGE_SIZE):
+                raise ValueError(
+                    f"the images of cifar10 have {IMAGE_SIZE} pixels: leave image_size out, or use "
+                    "torchvision:CIFAR10, whose images are scaled"
+                )
+        elif info.data.get("about") is None and size is not None and share is not None:
+            try:
+                about_of(value, image_size=size, test_share=share)
+            except DataError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("train_size", "validation_size", "batch_size")
+    @classmethod
+    def _check_number(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if "source" not in info.data or value is None:
+            return value  # the source itself is wrong
+        about: DataAbout | None = info.data["about"]
+        most = TRAIN_IMAGES if about is None else about.train_images
+        if info.field_name == "batch_size" and about is not None:
+            return value  # one batch has all images
+        if info.field_name == "validation_size":
+            most = about.validation_images if about is not None and about.validation_images else most - 1
+        if value > most:
+            raise ValueError(f"should be less than or equal to {most} (got {value}), {_has(about)}")
+        return value
 
     @field_validator("augmentation", mode="before")
     @classmethod
-    def _parse_augmentation(cls, value: Any) -> Any:
-        return parse_augmentation(value)
+    def _parse_augmentation(cls, value: Any, info: ValidationInfo) -> Any:
+        return parse_augmentation(value, size=info.data.get("image_size", IMAGE_SIZE))
+
+    @field_validator("start_size")
+    @classmethod
+    def _check_start_size(cls, value: int, info: ValidationInfo) -> int:
+        size = info.data.get("image_size", value)
+        if "source" in info.data and value > size:
+            raise ValueError(f"should be less than or equal to {size} (got {value}): images grow to image_size")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        requested = (self.train_size or 1) + self.validation_size
-        if requested > TRAIN_IMAGES:
-            raise ValueError(
-                f"train_size + validation_size is {requested}, but CIFAR-10 has {TRAIN_IMAGES} training images"
-            )
+        requested = (self.train_size or 1) + (0 if self.has_own_validation else self.validation_size)
+        if requested > self.total_images:
+            raise ValueError(f"train_size + validation_size is {requested}, but {_has(self.about)}")
+        if self.about is not None:
+            for name, size in (("train_size", self.train_size), ("validation_size", self.validation_size)):
+                if size and size < self.about.classes:
+                    raise ValueError(
+                        f"{name} {size} is less than the {self.about.classes} classes: each needs at least an image"
+                    )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_cifar10(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the fields of custom data for CIFAR-10: records of earlier versions lack them."""
+        values: dict[str, Any] = handler(self)
+        if self.source == CIFAR10:
+            for name in OWN_DATA_FIELDS:
+                values.pop(name, None)
+        return values
+
+    @classmethod
+    def _advice(cls, name: str) -> str:
+        return closest(name, [field for field in cls.model_fields if field != "about"])
+
+    @property
+    def total_images(self) -> int:
+        """Number of images in the training part, those held out for validation among them."""
+        return TRAIN_IMAGES if self.about is None else self.about.train_images
+
+    @property
+    def test_images(self) -> int:
+        return TEST_IMAGES if self.about is None else self.about.test_images
+
+    @property
+    def classes(self) -> int:
+        return CLASSES if self.about is None else self.about.classes
+
+    @property
+    def has_own_validation(self) -> bool:
+        """Whether validation images are taken from a part of their own, and none from the training images."""
+        return self.about is not None and self.about.validation_images > 0
+
+    @property
+    def constants(self) -> Constants:
+        """Means and standard deviations that `normalization` names."""
+        if self.normalization == "dataset" and self.about is not None:
+            return self.about.mean, self.about.std
+        return NORMALIZATIONS["cifar10" if self.normalization == "dataset" else self.normalization]
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """The operations of `augmentation`, in order."""
+        return operations_of(self.augmentation, size=self.image_size)
+
+    def recorded(self) -> dict[str, Any]:
+        """Return every field, as JSON, that a screen or a record shows."""
+        values = self.model_dump(mode="json", exclude={"about"})
+        return values | {"augmentation": canonical_augmentation(self.augmentation, size=self.image_size)}
 
     def canonical(self) -> dict[str, Any]:
         values = _without_defaults(self)
+        for name in OWN_DATA_FIELDS:  # the fingerprint identifies the data
+            values.pop(name, None)
         if "augmentation" in values:
-            values["augmentation"] = canonical_augmentation(self.augmentation)
+            values["augmentation"] = canonical_augmentation(self.augmentation, size=self.image_size)
         if values.get("augmentation") == "none":
             del values["augmentation"]
-        if self.start_size == IMAGE_SIZE:
+        if values.get("normalization") == "dataset" and self.about is None:
+            values["normalization"] = "cifar10"
+        if self.start_size == self.image_size:
+            values.pop("start_size", None)
             values.pop("grown_at", None)
-        if not self.validation_size and self.train_size in (None, TRAIN_IMAGES):
+        held_out = 0 if self.has_own_validation else self.validation_size
+        if not self.validation_size and self.train_size in (None, self.total_images):
             values.pop("split_seed", None)
-        if self.train_size == TRAIN_IMAGES - self.validation_size:
+        if self.train_size == self.total_images - held_out:
             values.pop("train_size", None)
         return values
+
+
+def _has(about: DataAbout | None) -> str:
+    if about is None:
+        return f"CIFAR-10 has {TRAIN_IMAGES} training images"
+    own = f" and {about.validation_images} validation images" if about.validation_images else ""
+    return f"the data set has {about.train_images} training images{own}"
 
 
 class OptimizerConfig(StrictModel):
@@ -249,8 +395,18 @@ class TrainingConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
-        architecture = ARCHITECTURES.get(self.model.name)
-        if architecture is not None and self.data.start_size < architecture.least_size:
+        architecture, size = ARCHITECTURES.get(self.model.name), self.data.image_size
+        pools = (self.model.arguments().get("plan") or ()).count("M") if architecture is not None else 0
+        if size >> pools == 0:
+            raise ValueError(
+                f"model.plan has {pools} pools, which leave no pixel of a {size}×{size} image: remove some"
+            )
+        if architecture is not None and size < architecture.least_image:
+            raise ValueError(
+                f"data.image_size {size}: {self.model.name!r} needs images of at least {architecture.least_image} "
+                "pixels"
+            )
+        if architecture is not None and self.data.start_size < min(architecture.least_size, size):
             alternatives = ", ".join(
                 f"{name} (at least {each.least_size})"
                 for name, each in ARCHITECTURES.items()
@@ -264,7 +420,7 @@ class TrainingConfig(StrictModel):
 
     def canonical(self) -> dict[str, Any]:
         """Return the values that identify the configuration, without the seed, defaults and unused fields."""
-        blocks = {
+        blocks: dict[str, dict[str, Any]] = {
             "model": self.model.canonical(),
             "data": self.data.canonical(),
             "optimizer": self.optimizer.canonical(),
@@ -281,11 +437,10 @@ class TrainingConfig(StrictModel):
         """Return every value that the run uses, nested, with defaults, without unused fields."""
         # The name again at the end: a custom network may have an option called `name`.
         model = {"name": self.model.name} | self.model.arguments() | {"name": self.model.name}
-        data = self.data.model_dump(mode="json") | {"augmentation": canonical_augmentation(self.data.augmentation)}
         optimizer, schedule = _used(self.optimizer, block="optimizer"), _used(self.schedule, block="schedule")
         return {
             "model": model,
-            "data": data,
+            "data": self.data.recorded(),
             "optimizer": optimizer,
             "schedule": schedule,
             "epochs": self.epochs,
@@ -311,23 +466,30 @@ class TrainingConfig(StrictModel):
         }
 
     def train_images(self) -> int:
-        """Return the number of images of CIFAR-10 that an epoch trains on."""
-        return self.data.train_size or TRAIN_IMAGES - self.data.validation_size
+        """Return the number of images that an epoch trains on."""
+        held_out = 0 if self.data.has_own_validation else self.data.validation_size
+        return self.data.train_size or self.data.total_images - held_out
 
     def protocol(self) -> dict[str, Any]:
-        """Return the values that comparable runs have in common: numbers of images, split seed, epochs.
+        """Return the values that comparable runs have in common: data, numbers of images, split seed, epochs.
 
         `split_seed` is 0 where all images are trained on, since nothing is split.
         """
-        train_images = self.train_images()
+        data, train_images = self.data, self.train_images()
         return {
             "train_images": train_images,
-            "validation_images": self.data.validation_size,
-            "split_seed": 0 if train_images == TRAIN_IMAGES else self.data.split_seed,
+            "validation_images": data.validation_size,
+            "split_seed": 0 if train_images == data.total_images and not _is_drawn(data) else data.split_seed,
             "epochs": self.epochs,
-            "test_images": TEST_IMAGES,
-            "classes": CLASSES,
+            "data": self.fingerprint,
+            "test_images": data.test_images,
+            "classes": data.classes,
         }
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of a custom data set; empty for CIFAR-10."""
+        return "" if self.data.about is None else self.data.about.fingerprint
 
     def shortened(self, scale: float) -> TrainingConfig:
         """Return the configuration with a share of its epochs, at least one. Fields counted in epochs are scaled."""
@@ -339,19 +501,25 @@ class TrainingConfig(StrictModel):
             config = config.model_copy(update={block: shorter})
         return config
 
+    def without_initial_weights(self) -> TrainingConfig:
+        """Return the configuration with random initial weights, for a network whose trained weights are loaded."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"weights": None})})
+
     def image_size(self, epoch: int) -> int:
         """Return the side in pixels of the training images in an epoch, counted from 1."""
+        size = self.data.image_size
         share = min(1.0, (epoch - 1) / (self.epochs * self.data.grown_at))
-        grown = self.data.start_size + share * (IMAGE_SIZE - self.data.start_size)
-        return IMAGE_SIZE if share == 1 else 2 * int(grown / 2)
+        grown = self.data.start_size + share * (size - self.data.start_size)
+        return size if share == 1 else 2 * int(grown / 2)
 
     def is_same_run(self, other: TrainingConfig) -> bool:
         """Return whether two configurations are equal except for fields without effect."""
-        return (self.canonical(), self.seed) == (other.canonical(), other.seed)
+        ours, theirs = ((each.canonical(), each.seed, each.fingerprint) for each in (self, other))
+        return ours == theirs
 
     def config_id(self) -> str:
         """Return the hash of the configuration without its seed: equal for replicates."""
-        return digest(self.canonical())
+        return digest(self.canonical() | ({"data_fingerprint": self.fingerprint} if self.fingerprint else {}))
 
     def key(self, *, data_fingerprint: str, source_hash: str | None = None) -> str:
         """Return the run's identity: configuration, seed and data; 16 hexadecimal digits.
@@ -369,6 +537,11 @@ class TrainingConfig(StrictModel):
         if source_hash is not None:
             identity["source"] = source_hash
         return digest(identity)
+
+
+def _is_drawn(data: DataConfig) -> bool:
+    """Return whether a part of the data set's own validation images is drawn."""
+    return data.about is not None and 0 < data.validation_size < data.about.validation_images
 
 
 def _without_defaults(model: StrictModel) -> dict[str, Any]:

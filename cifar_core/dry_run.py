@@ -105,7 +105,7 @@ def _batches(config: TrainingConfig) -> list[tuple[int, Tensor, Tensor]]:
         (
             count,
             torch.randn(count, 3, side, side, generator=generator),
-            torch.randint(0, 10, (count,), generator=generator),
+            torch.randint(0, config.data.classes, (count,), generator=generator),
         )
         for count in counts
     ]
@@ -141,8 +141,9 @@ def _warnings_of_output(model: nn.Module, config: TrainingConfig) -> list[str]:
     if not is_import_path(config.model.name):
         return []
     model.eval()
+    side = config.data.image_size
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        outputs_NK = model(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))).float()
+        outputs_NK = model(torch.randn(8, 3, side, side, generator=torch.Generator().manual_seed(0))).float()
     if not bool(((outputs_NK > 0) & (outputs_NK < 1)).all()):
         return []
     sums = outputs_NK.sum(1)

@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
     correct_N: np.ndarray
     """One bool per image, in the images' order."""
     predicted_N: np.ndarray
-    """Predicted class of each image, 0 to 9."""
+    """Predicted class of each image, from 0."""
 
     @property
     def accuracy(self) -> float:
@@ -79,7 +79,7 @@ def _logits(model: nn.Module, images: DeviceImages, *, config: TrainingConfig) -
             torch.split(images.labels_N, EVALUATION_BATCH),
             strict=True,
         ):
-            inputs_NCHW = normalize(images_NHWC, normalization=config.data.normalization)
+            inputs_NCHW = normalize(images_NHWC, normalization=config.data.constants)
             yield averaged_logits(model, inputs_NCHW, over=config.test_time_augmentation), labels_N
     model.train(was_training)
 

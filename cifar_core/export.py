@@ -18,11 +18,9 @@ from torch import Tensor
 from cifar_core.checkpoint import load_network
 from cifar_core.common.files import atomic_path
 from cifar_core.config import TrainingConfig
-from cifar_core.data.images import CLASS_NAMES
+from cifar_core.data.images import class_names_of
 from cifar_core.errors import ExportError
 from cifar_core.export_formats import BATCH, FORMATS, INPUT, OUTPUT, ExportFormat, FormatName, Predict, quiet
-from cifar_core.image_file import SIZE
-from cifar_core.operations.normalize import NORMALIZATIONS
 from cifar_core.predict import Classifier
 
 CHECK_BATCHES = (1, 7)
@@ -77,7 +75,7 @@ def export_checkpoint(
     """Write a checkpoint's network to `path`, and a description of its use to `path` + `.json`.
 
     Either both files are written, or neither. The written network is loaded again, and its logits on fixed random
-    images are compared with those of `Classifier` in float32. `torch-export` and `onnx` take float32 N×3×32×32 pixels
+    images are compared with those of `Classifier` in float32. `torch-export` and `onnx` take float32 N×3×H×H pixels
     in [0, 1] and normalise inside the graph; `state-dict` contains the network's weights alone.
 
     Args:
@@ -173,7 +171,8 @@ def _check(file: Path, chosen: ExportFormat, classifier: Classifier) -> tuple[fl
     name = classifier.config.model.name
     try:
         with quiet():
-            expected, actual = _logits(classifier), _logits(chosen.load(file, classifier.config))
+            size = classifier.config.data.image_size
+            expected, actual = _logits(classifier, size), _logits(chosen.load(file, classifier.config), size)
     except Exception as error:  # of a loader, or of a custom network
         raise ExportError(
             f"model {name!r} cannot be loaded from the written file: {type(error).__name__}: {error}"
@@ -192,10 +191,10 @@ def _check(file: Path, chosen: ExportFormat, classifier: Classifier) -> tuple[fl
 
 
 @torch.no_grad()
-def _logits(predict: Predict) -> Tensor:
+def _logits(predict: Predict, size: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     batches = [
-        torch.randint(0, 256, (count, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator) for count in CHECK_BATCHES
+        torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator) for count in CHECK_BATCHES
     ]
     return torch.cat([predict(images_NHWC) for images_NHWC in batches])
 
@@ -204,7 +203,8 @@ def _about(
     exported: ExportedModel, *, config: TrainingConfig, origin: Origin, versions: dict[str, str]
 ) -> dict[str, Any]:
     chosen = FORMATS[exported.format]
-    mean, std = NORMALIZATIONS[config.data.normalization]
+    mean, std = config.data.constants
+    size = config.data.image_size
     return {
         "file": exported.path.name,
         "format": exported.format,
@@ -214,11 +214,11 @@ def _about(
         "input": {
             "name": INPUT,
             "dtype": "float32",
-            "shape": [BATCH, 3, SIZE, SIZE],
+            "shape": [BATCH, 3, size, size],
             "layout": "NCHW",
             "colour_order": "RGB",
             "value_range": [0, 1],
-            "from_an_image": "cropped to the centre square, scaled to 32×32, divided by 255, not normalised"
+            "from_an_image": f"cropped to the centre square, scaled to {size}×{size}, divided by 255, not normalised"
             + ("" if chosen.normalizes else ": see normalization"),
         },
         "normalization": {
@@ -234,8 +234,8 @@ def _about(
             "applied_by": "the graph, to each image" if chosen.normalizes else "the caller",
             "inside": chosen.normalizes,
         },
-        "output": {"name": OUTPUT, "dtype": "float32", "shape": [BATCH, 10]},
-        "class_names": list(CLASS_NAMES),
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": [BATCH, config.data.classes]},
+        "class_names": list(class_names_of(config)),
         "precision": {"computes_in": "float32", "trained_in": config.precision},
         "check": {
             "batches": CHECK_BATCHES,

@@ -20,8 +20,7 @@ from cifar_core.config import TrainingConfig
 from cifar_core.device import memory_layout
 from cifar_core.errors import ExportError
 from cifar_core.evaluation import averaged_logits
-from cifar_core.models.build import build_model
-from cifar_core.operations.normalize import NORMALIZATIONS
+from cifar_core.models.build import network_of
 from cifar_core.predict import Classifier
 
 FormatName = Literal["state-dict", "torch-export", "onnx"]
@@ -32,7 +31,7 @@ ONNX_LIMIT = 2**31
 """Largest ONNX file in bytes (a message of protobuf)."""
 
 Predict = Callable[[Tensor], Tensor]
-"""From N×32×32×3 images of uint8 to N×10 logits in float32."""
+"""From N×H×H×3 images of uint8 to N×K logits in float32."""
 
 
 class ExportFormat(Protocol):
@@ -53,7 +52,7 @@ class ExportFormat(Protocol):
         """Return the file's content.
 
         Args:
-            network: on the CPU, in evaluation mode; maps N×3×32×32 normalised images to N×10 logits.
+            network: on the CPU, in evaluation mode; maps N×3×H×H normalised images to N×K logits.
             config: the configuration that it was trained with.
 
         Raises:
@@ -84,7 +83,7 @@ class StateDict:
     def load(self, path: Path, config: TrainingConfig) -> Predict:
         # The file of the initial weights may be gone; they are overwritten in any case.
         with torch.random.fork_rng(devices=[]):
-            network = build_model(config.model.model_copy(update={"weights": None}))
+            network = network_of(config.without_initial_weights())
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
         # In a classifier's layout on a CPU: another one sums in another order.
         layout = memory_layout(config, torch.device("cpu"), "auto")
@@ -92,6 +91,8 @@ class StateDict:
 
     def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
         block = "config.model" if config.model.weights is None else "config.model.model_copy(update={'weights': None})"
+        if config.data.about is not None:
+            block += f", num_classes={config.data.classes}, image_size={config.data.image_size}"
         return (
             "import json, pathlib, torch",
             "from cifar_core import Classifier, TrainingConfig, build_model",
@@ -190,7 +191,7 @@ class _FromPixels(nn.Module):
 
     def __init__(self, network: nn.Module, config: TrainingConfig) -> None:
         super().__init__()
-        mean, std = NORMALIZATIONS[config.data.normalization]
+        mean, std = config.data.constants
         self.network = network
         self.views = config.test_time_augmentation
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
@@ -229,10 +230,11 @@ def _traced(network: nn.Module, config: TrainingConfig) -> torch.export.Exported
     """Return the network with its normalisation, traced by torch.export for any batch size."""
     exported = _FromPixels(network, config)
     try:
+        size = config.data.image_size
         with torch.no_grad():
             # Two images: a batch size of one would be traced as a constant.
             program = torch.export.export(
-                exported, (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
+                exported, (torch.zeros(2, 3, size, size),), dynamic_shapes=({0: torch.export.Dim(BATCH)},)
             )
     except Exception as error:  # of torch's tracer, its symbolic shapes, or the network's own code
         raise ExportError(

@@ -1,4 +1,4 @@
-"""Any image file as a 32×32 RGB image, the input of the networks."""
+"""Any image file as a square RGB image of a size, the input of the networks."""
 
 from __future__ import annotations
 
@@ -30,16 +30,21 @@ ImageSource = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8
 """A path or an http(s) URL, a file's bytes, an open file, a Pillow image, or an H×W×3 uint8 array."""
 
 
-def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
-    """Return an image as 32×32×3 uint8, red green blue.
+def read_image(source: ImageSource, *, size: int = SIZE) -> npt.NDArray[np.uint8]:
+    """Return an image as size×size×3 uint8, red green blue.
 
-    A 32×32 RGB image is returned unchanged. Any other is rotated by its EXIF orientation, composited on white where it
-    is transparent, converted to 8 bits per channel, cropped to the centre square and scaled. The first of several
-    frames is used.
+    An RGB image of that size is returned unchanged. Any other is rotated by its EXIF orientation, composited on white
+    where it is transparent, converted to 8 bits per channel, cropped to the centre square and scaled. The first of
+    several frames is used.
 
     Raises:
         ImageError: the image cannot be read, or has more than `MAX_PIXELS` pixels.
     """
+    return read_image_and_size(source, size=size)[0]
+
+
+def read_image_and_size(source: ImageSource, *, size: int = SIZE) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """Return an image as `read_image` does, and its own width and height. Errors are those of `read_image`."""
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
             raise ImageError(f"an array must be uint8 of shape H×W×3, not {source.dtype} {source.shape}")
@@ -50,7 +55,8 @@ def read_image(source: ImageSource) -> npt.NDArray[np.uint8]:
             image = _opened(source)
             _check_size(image)
             image.seek(0)
-            return np.asarray(_square(_in_colour(ImageOps.exif_transpose(image))), dtype=np.uint8)
+            upright = _in_colour(ImageOps.exif_transpose(image))
+            return np.asarray(_square(upright, size=size), dtype=np.uint8), upright.size
     except ImageError:
         raise
     except Exception as error:  # a decoder may raise anything for a damaged file
@@ -140,11 +146,11 @@ def _to_eight_bits(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
 
 
-def _square(image: Image.Image) -> Image.Image:
-    """Crop to the centre square and scale it down with antialiasing."""
-    if image.size == (SIZE, SIZE):
+def _square(image: Image.Image, *, size: int) -> Image.Image:
+    """Crop to the centre square and scale it with antialiasing."""
+    if image.size == (size, size):
         return image
-    return ImageOps.fit(image, (SIZE, SIZE), method=Image.Resampling.LANCZOS)
+    return ImageOps.fit(image, (size, size), method=Image.Resampling.LANCZOS)
 
 
 def _reason(error: Exception) -> str:

@@ -136,7 +136,8 @@ def feature_maps(network: nn.Module, image: ImageSource, *, normalization: str =
         ImageError: the image cannot be read.
         ModelError: the network cannot compute it.
     """
-    images_NHWC = torch.from_numpy(read_image(image)[None].copy()).to(_device(network))
+    pixels_HWC = network.read(image) if isinstance(network, Classifier) else read_image(image)
+    images_NHWC = torch.from_numpy(pixels_HWC[None].copy()).to(_device(network))
     found: list[FeatureMap] = []
     times: dict[str, int] = {}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cifar_core.augment import normalize
 from cifar_core.checkpoint import load_network
 from cifar_core.config import TrainingConfig
-from cifar_core.data.images import CLASS_NAMES
+from cifar_core.data.images import class_names_of
 from cifar_core.device import Device, autocast
 from cifar_core.evaluation import EVALUATION_BATCH, averaged_logits
 from cifar_core.image_file import ImageSource, read_image
@@ -45,19 +45,19 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, config: TrainingConfig, *, class_names: tuple[str, ...] = CLASS_NAMES
+        self, network: nn.Module, config: TrainingConfig, *, class_names: tuple[str, ...] | None = None
     ) -> None:
         """Wrap a trained network.
 
         Args:
-            network: maps N×3×32×32 normalised images to N×10 logits.
+            network: maps N×3×H×H normalised images to N×K logits; CIFAR-10 has H = 32 and K = 10.
             config: the configuration that it was trained with.
-            class_names: in the order of the logits.
+            class_names: in the order of the logits; None for those of the data set that it was trained on.
         """
         super().__init__()
         self.network = network
         self.config = config
-        self.class_names = class_names
+        self.class_names = class_names or class_names_of(config)
         self.eval()
 
     @classmethod
@@ -70,7 +70,7 @@ class Classifier(nn.Module):
         return cls(*load_network(Path(checkpoint), device=device))
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
-        """Return N×10 float32 logits for N×32×32×3 uint8 images, red green blue, 0 to 255.
+        """Return N×K float32 logits for N×H×H×3 uint8 images, red green blue, 0 to 255.
 
         They are averaged over the views of `config.test_time_augmentation`, as for the recorded accuracies.
 
@@ -78,9 +78,10 @@ class Classifier(nn.Module):
             TypeError: the images have another type; normalised images would be normalised twice.
         """
         if images_NHWC.dtype != torch.uint8:
-            raise TypeError(f"images must be uint8, N×32×32×3, not {images_NHWC.dtype}: do not normalise them")
+            size = self.config.data.image_size
+            raise TypeError(f"images must be uint8, N×{size}×{size}×3, not {images_NHWC.dtype}: do not normalise them")
         with autocast(self.config, images_NHWC.device):
-            inputs_NCHW = normalize(images_NHWC, normalization=self.config.data.normalization)
+            inputs_NCHW = normalize(images_NHWC, normalization=self.config.data.constants)
             return averaged_logits(self.network, inputs_NCHW, over=self.config.test_time_augmentation)
 
     def predict(self, image: ImageSource) -> Prediction:
@@ -89,11 +90,19 @@ class Classifier(nn.Module):
         Raises:
             ImageError: the image cannot be read.
         """
-        return self.predict_many([read_image(image)])[0]
+        return self.predict_many([self.read(image)])[0]
+
+    def read(self, image: ImageSource) -> np.ndarray:
+        """Return an image as the network takes it, H×H×3 uint8.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        return read_image(image, size=self.config.data.image_size)
 
     @torch.inference_mode()
     def predict_many(self, images: Iterable[np.ndarray]) -> list[Prediction]:
-        """Return the prediction for each image, 32×32×3 uint8."""
+        """Return the prediction for each image, H×H×3 uint8 (`read`)."""
         stacked = np.stack(list(images))
         device = next(self.parameters()).device
         found = []
@@ -107,7 +116,7 @@ class Classifier(nn.Module):
 class Probabilities(nn.Module):
     """A classifier that returns probabilities, for serving.
 
-    Shapes are those of `Classifier`: N×32×32×3 uint8 images in, N×10 probabilities out, which add up to 1 per image.
+    Shapes are those of `Classifier`: N×H×H×3 uint8 images in, N×K probabilities out, which add up to 1 per image.
     """
 
     def __init__(self, classifier: Classifier) -> None:

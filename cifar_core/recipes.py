@@ -30,12 +30,20 @@ RECIPES: Mapping[str, tuple[Operation, ...]] = {
 }
 
 
-def parse_augmentation(value: Any) -> Any:
+SIZE = 32
+"""Side of the images that the recipes and the defaults of operations are for."""
+
+
+def parse_augmentation(value: Any, *, size: int = SIZE) -> Any:
     """Return `DataConfig.augmentation` for a recipe's name, `[normalize, flip, {crop: {padding: 2}}]` or operations.
 
+    Args:
+        value: as a file contains it.
+        size: side of the images.
+
     Raises:
-        ValueError: the name is unknown, the list does not have exactly one `normalize`, or the resulting images are
-            not 32×32.
+        ValueError: the name is unknown, the list does not have exactly one `normalize`, or the resulting images have
+            another size.
     """
     if isinstance(value, str):
         if value not in RECIPES:
@@ -43,18 +51,18 @@ def parse_augmentation(value: Any) -> Any:
         return value
     if not isinstance(value, Sequence):
         raise ValueError(f"augmentation must be the name of a recipe or a list of operations, not {value!r}")
-    operations = tuple(_parse_op(entry) for entry in value)
+    operations = tuple(_parse_op(entry, size=size) for entry in value)
     if sum(isinstance(op, Normalize) for op in operations) != 1:
         raise ValueError("augmentation needs exactly one `normalize`, which has no effect with normalization none")
-    size = 32
+    final = size
     for operation in operations:
-        size = operation.size_after(size)
-    if size != 32:
-        raise ValueError(f"augmentation results in images of {size}×{size}: end it with a crop to 32")
+        final = operation.size_after(final)
+    if final != size:
+        raise ValueError(f"augmentation results in images of {final}×{final}: end it with a crop to {size}")
     return operations
 
 
-def _parse_op(entry: Any) -> Operation:
+def _parse_op(entry: Any, *, size: int) -> Operation:
     if isinstance(entry, Operation):
         return entry
     if isinstance(entry, Mapping) and "op" in entry:
@@ -76,8 +84,9 @@ def _parse_op(entry: Any) -> Operation:
     for argument in arguments:
         if argument not in known:
             raise ValueError(f"{name}: unknown argument {argument!r}: {_suggestion(str(argument), known)}")
+    default = {"size": size} if "size" in known and size != SIZE else {}
     try:
-        return OPERATIONS[name].model_validate(dict(arguments))
+        return OPERATIONS[name].model_validate(default | dict(arguments))
     except ValidationError as error:
         raise ValueError("; ".join(f"{name}: {line}" for line in explain(error))) from None
 
@@ -88,16 +97,34 @@ def _suggestion(argument: str, known: Sequence[str]) -> str:
     return closest(argument, known) if known else "it takes none"
 
 
-def operations_of(augmentation: str | tuple[Operation, ...]) -> tuple[Operation, ...]:
-    """Return the ordered operations of a recipe's name or a list."""
-    return RECIPES[augmentation] if isinstance(augmentation, str) else augmentation
+def operations_of(augmentation: str | tuple[Operation, ...], *, size: int = SIZE) -> tuple[Operation, ...]:
+    """Return the ordered operations of a recipe's name or a list, for images of a size."""
+    if not isinstance(augmentation, str):
+        return augmentation
+    recipe = RECIPES[augmentation]
+    return recipe if size == SIZE else tuple(_scaled(operation, size) for operation in recipe)
 
 
-def canonical_augmentation(augmentation: str | tuple[Operation, ...]) -> str | list[dict[str, Any]]:
+def _scaled(operation: Operation, size: int) -> Operation:
+    """Return an operation of a recipe for images of a size, its borders in proportion."""
+    if isinstance(operation, Crop):
+        return operation.model_copy(update={"size": size, "padding": _border(operation.padding, size)})
+    if isinstance(operation, Pad):
+        return operation.model_copy(update={"pixels": _border(operation.pixels, size)})
+    return operation
+
+
+def _border(pixels: int, size: int) -> int:
+    return max(1, round(pixels * size / SIZE))
+
+
+def canonical_augmentation(
+    augmentation: str | tuple[Operation, ...], *, size: int = SIZE
+) -> str | list[dict[str, Any]]:
     """Return the name of the equal recipe if there is one, else the operations as dictionaries."""
-    operations = operations_of(augmentation)
-    for name, recipe in RECIPES.items():
-        if recipe == operations:
+    operations = operations_of(augmentation, size=size)
+    for name in RECIPES:
+        if operations_of(name, size=size) == operations:
             return name
     return [operation_record(op) for op in operations]
 

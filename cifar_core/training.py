@@ -35,12 +35,11 @@ from cifar_core.device import (
 )
 from cifar_core.errors import DeviceError, StateMismatchError
 from cifar_core.evaluation import Evaluation, confusion, evaluate
-from cifar_core.models.build import build_model
+from cifar_core.models.build import network_of
 from cifar_core.models.source import source_of
 from cifar_core.operations.flip import Flip
 from cifar_core.operations.operation import Operation
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
-from cifar_core.recipes import operations_of
 from cifar_core.results import Confusion, EpochResult
 
 DIVERGENCE_CHECK_STEPS = 50
@@ -116,7 +115,7 @@ def start(
     # Hashed first: building raises if a file has changed since.
     source = source_of(config.model)
     with seeded(config.seed, torch_device):
-        model = build_model(config.model)
+        model = network_of(config)
     layout = memory_layout(config, torch_device, memory_format)
     model.to(torch_device).to(memory_format=layout)
     optimizer = build_optimizer(model, config.optimizer)
@@ -228,7 +227,9 @@ def train_epoch(
         seconds=time.perf_counter() - started,
         images_per_second=count / (trained - started),
         finished_at=time.time(),
-        val_confusion=None if measured is None or epoch < state.config.epochs else _confusion(validation, measured),
+        val_confusion=None
+        if measured is None or epoch < state.config.epochs
+        else _confusion(validation, measured, classes=state.config.data.classes),
     )
     state.history.append(result)
     return result
@@ -254,7 +255,7 @@ def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -
     """
     order_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _ORDER))
     augmentation_generator = torch.Generator().manual_seed(_derived_seed(config.seed, epoch, _AUGMENTATION))
-    operations = operations_of(config.data.augmentation)
+    operations = config.data.operations
     count = len(images.labels_N)
     order = torch.randperm(count, generator=order_generator) if config.data.shuffle else torch.arange(count)
     alternation = _alternation(config, operations, count=count, epoch=epoch)
@@ -263,7 +264,7 @@ def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -
         inputs_NCHW = augment(
             images.images_NHWC[indices_N],
             operations=operations,
-            normalization=config.data.normalization,
+            normalization=config.data.constants,
             generator=augmentation_generator,
             alternation_N=None if alternation is None else alternation[order_N],
         )
@@ -285,7 +286,7 @@ def _initialize_from_images(state: TrainingState, images: DeviceImages) -> None:
     see_images = getattr(state.model, "see_images", None)
     if see_images is not None:
         stored_NHWC = images.images_NHWC[:INITIALIZATION_IMAGES]
-        see_images(normalize(stored_NHWC, normalization=state.config.data.normalization))
+        see_images(normalize(stored_NHWC, normalization=state.config.data.constants))
         if state.averaging is not None:
             state.averaging.reset()
 
@@ -309,9 +310,9 @@ def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> S
     return StepResult(loss.detach().float(), correct, len(labels_N))
 
 
-def _confusion(images: DeviceImages | None, measured: Evaluation) -> Confusion:
+def _confusion(images: DeviceImages | None, measured: Evaluation, *, classes: int) -> Confusion:
     assert images is not None
-    return confusion(images.labels_N.cpu().numpy(), measured.predicted_N)
+    return confusion(images.labels_N.cpu().numpy(), measured.predicted_N, classes=classes)
 
 
 def _require_same_run(state: TrainingState, config: TrainingConfig, *, train_size: int) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from cifar_core.config import DataConfig, TrainingConfig
 
 Part = Literal["train", "test"]
 
@@ -25,6 +28,16 @@ CLASS_NAMES = (
 )
 
 
+def names_of(data: DataConfig) -> tuple[str, ...]:
+    """Return the class names of a data set, in the order of the labels."""
+    return CLASS_NAMES if data.about is None else data.about.class_names
+
+
+def class_names_of(config: TrainingConfig) -> tuple[str, ...]:
+    """Return the class names of the data set of a configuration, in the order of the labels."""
+    return names_of(config.data)
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
     """Images with their classes, in a fixed order.
@@ -34,13 +47,15 @@ class LabelledImages:
     """
 
     images_NHWC: npt.NDArray[np.uint8]
-    """N×32×32×3, 0 to 255, red green blue. May be read-only: mapped from a file, or shared."""
+    """N×H×H×3, 0 to 255, red green blue; H is 32 for CIFAR-10. May be read-only: mapped from a file, or shared."""
     labels_N: npt.NDArray[np.int64]
-    """Class of each image, 0 to 9, an index into `CLASS_NAMES`."""
+    """Class of each image, an index into the class names, `CLASS_NAMES` for CIFAR-10."""
+    order_N: npt.NDArray[np.uint64] | None = None
+    """Sort key of each image for splits, from its content; None draws an order."""
 
     def __post_init__(self) -> None:
         images, labels = self.images_NHWC, self.labels_N
-        if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3):
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
             raise ValueError(f"images must be uint8 of shape N×32×32×3, not {images.dtype} {images.shape}")
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise ValueError(
@@ -52,7 +67,8 @@ class LabelledImages:
 
     def subset(self, indices: npt.NDArray[np.int64] | slice) -> LabelledImages:
         """Return the images at `indices`, in that order: a copy for an array, a view for a slice."""
-        return LabelledImages(self.images_NHWC[indices], self.labels_N[indices])
+        order_N = None if self.order_N is None else self.order_N[indices]
+        return LabelledImages(self.images_NHWC[indices], self.labels_N[indices], order_N)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

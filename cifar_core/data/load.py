@@ -10,8 +10,8 @@ from pathlib import Path
 import platformdirs
 
 from cifar_core.common.files import can_create
+from cifar_core.common.progress import Reporter
 from cifar_core.data.images import CIFAR10_FINGERPRINTS, Cifar10, LabelledImages
-from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.registry import AUTO, sources_of
 from cifar_core.data.store import FetchedData, Store
 

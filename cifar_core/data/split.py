@@ -1,31 +1,48 @@
-"""The split of CIFAR-10's training images into training and validation images."""
+"""The split of a data set's training images into training and validation images."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from cifar_core.config import TRAIN_IMAGES, DataConfig
-from cifar_core.data.images import CLASS_NAMES, LabelledImages
+from cifar_core.config import DataConfig
+from cifar_core.data.images import LabelledImages
 from cifar_core.errors import DataMismatchError
 
 
-def split_train_validation(images: LabelledImages, data: DataConfig) -> tuple[LabelledImages, LabelledImages | None]:
+def split_train_validation(
+    images: LabelledImages, data: DataConfig, *, own_validation: LabelledImages | None = None
+) -> tuple[LabelledImages, LabelledImages | None]:
     """Return the training images and the validation images, as `split_indices` chooses them.
 
-    At `validation_size` 0 the second is None. Where all images are trained on, nothing is copied.
+    At `validation_size` 0 the second is None. Where all images of a part are used, nothing is copied.
 
     Args:
         images: the training images of CIFAR-10, or any others.
         data: its `train_size`, `validation_size` and `split_seed` are used.
+        own_validation: the data set's own validation part, from which the validation images are taken; None holds them
+            out of the training images.
 
     Raises:
         ValueError: more images are requested than there are.
     """
-    train_T, validation_V = split_indices(images.labels_N, data)
+    if own_validation is not None:
+        chosen = split_first(own_validation, data.validation_size, seed=data.split_seed)
+        return split_first(images, data.train_size or len(images), seed=data.split_seed), chosen or None
+    train_T, validation_V = split_indices(images.labels_N, data, keys_N=images.order_N)
     if len(train_T) == len(images):
         return images, None
     return images.subset(train_T), images.subset(validation_V) if len(validation_V) else None
+
+
+def split_first(images: LabelledImages, count: int, *, seed: int) -> LabelledImages:
+    """Return a number of images, stratified by class, in the order of the images; a larger number contains them."""
+    return images if count == len(images) else images.subset(first_indices(images, count, seed=seed))
+
+
+def first_indices(images: LabelledImages, count: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """Return the ascending indices of the images that `split_first` returns."""
+    return np.sort(_interleaved_order(images.labels_N, seed=seed, keys_N=images.order_N)[:count])
 
 
 def require_split(data: DataConfig, *, train: LabelledImages, validation: LabelledImages | None) -> None:
@@ -40,7 +57,7 @@ def require_split(data: DataConfig, *, train: LabelledImages, validation: Labell
             class.
     """
     train_size, validation_size = len(train), 0 if validation is None else len(validation)
-    left = TRAIN_IMAGES - data.validation_size
+    left = data.total_images - (0 if data.has_own_validation else data.validation_size)
     if train_size == 0:
         raise _mismatch("there are no images to train on")
     if data.train_size is not None and train_size != data.train_size:
@@ -50,10 +67,10 @@ def require_split(data: DataConfig, *, train: LabelledImages, validation: Labell
             f"data.validation_size is {data.validation_size}, but there are {validation_size} images to validate on"
         )
     for part in (train, validation):
-        if part is not None and len(part) and not 0 <= part.labels_N.min() <= part.labels_N.max() < len(CLASS_NAMES):
+        if part is not None and len(part) and not 0 <= part.labels_N.min() <= part.labels_N.max() < data.classes:
             raise DataMismatchError(
                 f"labels range from {part.labels_N.min()} to {part.labels_N.max()}, but there are "
-                f"{len(CLASS_NAMES)} classes: number them from 0 to {len(CLASS_NAMES) - 1}"
+                f"{data.classes} classes: number them from 0 to {data.classes - 1}"
             )
     if train_size > left:
         raise _mismatch(
@@ -62,7 +79,7 @@ def require_split(data: DataConfig, *, train: LabelledImages, validation: Labell
 
 
 def split_indices(
-    labels_N: npt.NDArray[np.int64], data: DataConfig
+    labels_N: npt.NDArray[np.int64], data: DataConfig, *, keys_N: npt.NDArray[np.uint64] | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the ascending indices of the training images and of the validation images.
 
@@ -82,16 +99,24 @@ def split_indices(
             f"data.train_size {data.train_size} and data.validation_size {validation_size} request more than "
             f"the {count} images there are"
         )
-    order_N = _interleaved_order(labels_N, seed=data.split_seed)
+    order_N = _interleaved_order(labels_N, seed=data.split_seed, keys_N=keys_N)
     validation_V = np.sort(order_N[:validation_size])
     train_T = np.sort(order_N[validation_size : validation_size + train_size])
     return train_T, validation_V
 
 
-def _interleaved_order(labels_N: npt.NDArray[np.int64], *, seed: int) -> npt.NDArray[np.int64]:
-    """Return a random order of all images in which every interval contains the classes in their proportions."""
+def _interleaved_order(
+    labels_N: npt.NDArray[np.int64], *, seed: int, keys_N: npt.NDArray[np.uint64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Return a random order of all images in which every interval contains the classes in their proportions.
+
+    With keys the order within a class follows from them and the seed, so that another image changes it little.
+    """
     rng = np.random.default_rng(seed)
-    shuffled_N = rng.permutation(len(labels_N))
+    if keys_N is None:
+        shuffled_N = rng.permutation(len(labels_N))
+    else:
+        shuffled_N = np.argsort(_mixed(keys_N, rng.integers(2**64, dtype=np.uint64)), kind="stable")
     classes_K, class_of_N = np.unique(labels_N, return_inverse=True)
     # The order of the classes within a round, the same in all rounds. Otherwise an interval that begins at the end of
     # one round and ends at the beginning of another could contain a class twice too often.
@@ -102,6 +127,14 @@ def _interleaved_order(labels_N: npt.NDArray[np.int64], *, seed: int) -> npt.NDA
         members = shuffled_N[class_of_N[shuffled_N] == k]
         position_N[members] = (np.arange(len(members)) + 0.5) / len(members)
     return np.lexsort((rank_of_class_K[class_of_N], position_N))
+
+
+def _mixed(keys_N: npt.NDArray[np.uint64], salt: np.uint64) -> npt.NDArray[np.uint64]:
+    """Return a hash of each key and a salt: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    mixed_N = keys_N ^ salt
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed_N = (mixed_N ^ (mixed_N >> np.uint64(shift))) * np.uint64(factor)
+    return mixed_N ^ (mixed_N >> np.uint64(31))
 
 
 def _mismatch(problem: str) -> DataMismatchError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cifar_core.common.errors import DataUnavailableError
+from cifar_core.common.progress import Reporter
 from cifar_core.data import prepared
 from cifar_core.data.images import (
     CIFAR10_FINGERPRINTS,
@@ -21,7 +22,6 @@ from cifar_core.data.images import (
     Part,
     fingerprint,
 )
-from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.contract import FetchedImages, Source, SourceFailedError
 from cifar_core.data.sources.official import ARCHIVE_NAME, ARCHIVE_URL
 

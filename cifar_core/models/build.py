@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,38 +16,49 @@ from cifar_core.models.registry import ARCHITECTURES
 if TYPE_CHECKING:
     from torch import nn
 
-    from cifar_core.config import ModelConfig
+    from cifar_core.config import ModelConfig, TrainingConfig
 
+
+DEFAULT_CLASSES, DEFAULT_IMAGE_SIZE = 10, 32
+"""Those of CIFAR-10."""
 
 _USER_ERRORS = (Exception, SystemExit)
 """Errors of user code: its `sys.exit` is an error of the network and does not end this process."""
 
 
-def build_model(config: ModelConfig, *, num_classes: int = 10) -> nn.Module:
+def build_model(
+    config: ModelConfig, *, num_classes: int = DEFAULT_CLASSES, image_size: int = DEFAULT_IMAGE_SIZE
+) -> nn.Module:
     """Return the network on the CPU in training mode, its weights drawn from torch's global generator.
 
     A custom network, `module:Class`, is imported from Python's path or the current folder. Its constructor receives
-    `config.options`, and `num_classes` if it accepts it.
+    `config.options`, and `num_classes` and `image_size` if it accepts them.
 
     Raises:
         ModelError: a custom network cannot be imported or constructed, or does not return N×num_classes logits
-            for N×3×32×32 images; or the weights that the configuration names cannot be loaded.
+            for N×3×image_size×image_size images; or the weights that the configuration names cannot be loaded.
     """
     if is_import_path(config.name):
-        return _build_custom_model(config, num_classes=num_classes)
+        return _build_custom_model(config, num_classes=num_classes, image_size=image_size)
     module_name, class_name = ARCHITECTURES[config.name].path.split(":")
     model_class = getattr(importlib.import_module(module_name), class_name)
-    model: nn.Module = model_class(num_classes=num_classes, **config.arguments())
+    model: nn.Module = model_class(num_classes=num_classes, image_size=image_size, **config.arguments())
     return model
 
 
-def _build_custom_model(config: ModelConfig, *, num_classes: int) -> nn.Module:
+def network_of(config: TrainingConfig) -> nn.Module:
+    """Return the network of a configuration, for the classes and the image size of its data; see `build_model`."""
+    return build_model(config.model, num_classes=config.data.classes, image_size=config.data.image_size)
+
+
+def _build_custom_model(config: ModelConfig, *, num_classes: int, image_size: int) -> nn.Module:
     code = code_of(config.name)
     try:
         with import_verified(code) as module:
-            model = _construct(_class(module, config.name), config=config, num_classes=num_classes, code=code)
+            given = {"num_classes": num_classes, "image_size": image_size}
+            model = _construct(_class(module, config.name), config=config, given=given, code=code)
             _check_registered(model, name=config.name)
-            _check_output(model, name=config.name, num_classes=num_classes, code=code)
+            _check_output(model, name=config.name, num_classes=num_classes, image_size=image_size, code=code)
     except ModelError:
         raise
     except _USER_ERRORS as error:
@@ -81,12 +92,12 @@ def _missing_class(module: ModuleType, class_name: str) -> str:
     return f"{imported} has no class {class_name!r}: {closest(class_name, known)}"
 
 
-def _construct(model_class: Any, *, config: ModelConfig, num_classes: int, code: Code) -> nn.Module:
+def _construct(model_class: Any, *, config: ModelConfig, given: Mapping[str, int], code: Code) -> nn.Module:
     from torch import nn
 
     name, options = config.name, config.arguments()
     if "num_classes" in options:
-        raise ModelError(f"model {name!r}: num_classes is always {num_classes}: remove it from model.options")
+        raise ModelError(f"model {name!r}: num_classes is always {given['num_classes']}: remove it from model.options")
     try:
         signature = inspect.signature(model_class)
     except ValueError as error:
@@ -95,12 +106,16 @@ def _construct(model_class: Any, *, config: ModelConfig, num_classes: int, code:
     takes_anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     for option in options:
         if option not in takes and not takes_anything:
-            known = [parameter for parameter in takes if parameter != "num_classes"]
+            known = [parameter for parameter in takes if parameter not in given]
             hint = closest(option, known) if known else "its constructor takes no options"
             raise ModelError(f"model {name!r}: unknown option {option!r} in model.options: {hint}")
     arguments = dict(options)
     if "num_classes" in takes or takes_anything:
-        arguments["num_classes"] = num_classes
+        arguments["num_classes"] = given["num_classes"]
+    if "image_size" in takes and "image_size" not in options:
+        size = signature.parameters["image_size"]
+        if size.default is size.empty or given["image_size"] != DEFAULT_IMAGE_SIZE:
+            arguments["image_size"] = given["image_size"]
     try:
         signature.bind(**arguments)
     except TypeError as error:
@@ -108,9 +123,9 @@ def _construct(model_class: Any, *, config: ModelConfig, num_classes: int, code:
     try:
         constructed: object = model_class(**arguments)
     except _USER_ERRORS as error:
-        given = ", ".join(f"{option}={value!r}" for option, value in arguments.items())
+        called_with = ", ".join(f"{option}={value!r}" for option, value in arguments.items())
         raise ModelError(
-            f"model {name!r}: its constructor, called with ({given}), raised {_described(error, code)}. "
+            f"model {name!r}: its constructor, called with ({called_with}), raised {_described(error, code)}. "
             "Change model.options or the constructor"
         ) from error
     if not isinstance(constructed, nn.Module):
@@ -163,10 +178,10 @@ def _trained_in(part: nn.Module | nn.Parameter) -> set[int]:
     return {id(parameter) for parameter in parameters if parameter.requires_grad}
 
 
-def _check_output(model: nn.Module, *, name: str, num_classes: int, code: Code) -> None:
+def _check_output(model: nn.Module, *, name: str, num_classes: int, image_size: int, code: Code) -> None:
     import torch
 
-    images_NCHW = torch.ones(2, 3, 32, 32)
+    images_NCHW = torch.ones(2, 3, image_size, image_size)
     batch = f"a batch of ones of shape {tuple(images_NCHW.shape)}"
     model.eval()
     # Evaluation mode preserves the statistics of batch norm, the fork the caller's random numbers.
@@ -177,7 +192,8 @@ def _check_output(model: nn.Module, *, name: str, num_classes: int, code: Code) 
             raise
         except _USER_ERRORS as error:
             raise ModelError(
-                f"model {name!r}: forward raised {_described(error, code)} for {batch}: let it accept N×3×32×32 images"
+                f"model {name!r}: forward raised {_described(error, code)} for {batch}: let it accept "
+                f"N×3×{image_size}×{image_size} images"
             ) from error
     model.train()
     expected = (images_NCHW.shape[0], num_classes)
@@ -186,6 +202,7 @@ def _check_output(model: nn.Module, *, name: str, num_classes: int, code: Code) 
         raise ModelError(
             f"model {name!r}: forward returned {actual}, not {expected}, for {batch}: "
             "let it return one logit per image and class"
+            + ("" if num_classes == DEFAULT_CLASSES else f", and accept num_classes, which is {num_classes} here")
         )
 
 

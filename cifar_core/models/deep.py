@@ -21,6 +21,7 @@ class DeepNet(ConvNet):
 
     Args:
         num_classes: units of the last linear layer.
+        image_size: side of the images in pixels.
         width: channels of the first stage; all other layers but the last scale with it.
         head: hidden linear layers at the default width of 64.
         dropout: probability that an input of the head's first linear layer is dropped in training; at 0, the
@@ -33,6 +34,7 @@ class DeepNet(ConvNet):
         self,
         *,
         num_classes: int = 10,
+        image_size: int = 32,
         width: int = DEFAULT_WIDTH,
         head: Sequence[int] = (256, 64),
         dropout: float = 0.0,
@@ -46,10 +48,11 @@ class DeepNet(ConvNet):
             *(_stage(before, out_channels=after, between=between()) for before, after in pairwise(channels))
         )
 
+        flattened = channels[-1] * (image_size // 16) ** 2
         self.head = nn.Sequential(
             nn.Flatten(),
             *dropout_layers(dropout),
-            *linear_layers([channels[-1] * 2 * 2, *map(scale, head), num_classes], after_hidden=between),
+            *linear_layers([flattened, *map(scale, head), num_classes], after_hidden=between),
         )
 
 

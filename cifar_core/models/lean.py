@@ -43,6 +43,7 @@ class LeanNet(ConvNet):
         self,
         *,
         num_classes: int = 10,
+        image_size: int = 32,
         width: int = DEFAULT_WIDTH,
         activation: str = "gelu",
         stem: str = "whitened",

@@ -13,14 +13,16 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The class of a network and the arguments of its constructor in addition to `num_classes`."""
+    """The class of a network and its constructor's arguments in addition to `num_classes` and `image_size`."""
 
     path: str
     """Import path of the class, `module:Class`."""
     defaults: Mapping[str, Any]
     """The `ModelConfig` fields that the class takes as keyword arguments, with the class's defaults."""
     least_size: int = 32
-    """Side in pixels of the smallest square images that it accepts."""
+    """Side in pixels of the smallest square images that it accepts, when it was built for larger ones."""
+    least_image: int = 8
+    """Side in pixels of the smallest square images that it can be built for."""
     channels_last: bool = True
     """Whether the NHWC memory format is faster for it on a CPU (measured: 1.3 to 1.7, VGG16 0.88)."""
 
@@ -40,16 +42,19 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "deep": Architecture(
         path="cifar_core.models.deep:DeepNet",
+        least_image=16,
         defaults={"width": 64, "head": (256, 64), "dropout": 0.0, "inner_activation": "none"},
     ),
     "resnet": Architecture(
         path="cifar_core.models.resnet:ResNet",
+        least_image=16,
         defaults={"width": 64, "head": (256, 64), "dropout": 0.4, "residual": True},
     ),
     "lean": Architecture(
         path="cifar_core.models.lean:LeanNet",
         defaults={"width": 64, "activation": "gelu", "stem": "whitened"},
         least_size=10,
+        least_image=10,
     ),
     "vgg": Architecture(
         path="cifar_core.models.vgg:VGG",
@@ -59,6 +64,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "torchvision_vgg16": Architecture(
         path="cifar_core.models.torchvision_vgg16:TorchvisionVGG16",
+        least_image=32,
         defaults={"last_layer": "swap", "weights": None, "dropout": 0.5},
         channels_last=False,
     ),

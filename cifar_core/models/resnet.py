@@ -20,6 +20,7 @@ class ResNet(ConvNet):
 
     Args:
         num_classes: units of the last linear layer.
+        image_size: side of the images in pixels.
         width: channels of the first block; all other layers but the last scale with it.
         head: hidden linear layers at the default width of 64.
         dropout: probability that an input of the head's first linear layer is dropped in training; at 0 there
@@ -32,6 +33,7 @@ class ResNet(ConvNet):
         self,
         *,
         num_classes: int = 10,
+        image_size: int = 32,
         width: int = DEFAULT_WIDTH,
         head: Sequence[int] = (256, 64),
         dropout: float = 0.4,
@@ -48,7 +50,7 @@ class ResNet(ConvNet):
         self.head = nn.Sequential(
             nn.Flatten(),
             *dropout_layers(dropout),
-            *linear_layers([channels[-1] * 2 * 2, *map(scale, head), num_classes]),
+            *linear_layers([channels[-1] * (image_size // 16) ** 2, *map(scale, head), num_classes]),
         )
 
 

@@ -21,6 +21,7 @@ class SimpleNet(ConvNet):
 
     Args:
         num_classes: units of the last linear layer.
+        image_size: side of the images in pixels.
         width: channels of the first convolution; all other layers but the last scale with it.
         head: hidden linear layers at the default width of 32.
         activation: `none`, `relu`, `gelu` or `tanh`.
@@ -32,6 +33,7 @@ class SimpleNet(ConvNet):
         self,
         *,
         num_classes: int = 10,
+        image_size: int = 32,
         width: int = DEFAULT_WIDTH,
         head: Sequence[int] = (64,),
         activation: str = "none",
@@ -51,9 +53,10 @@ class SimpleNet(ConvNet):
         )
 
         regularization = partial(_regularization, activation, dropout=dropout)
+        flattened = third * (image_size // 8) ** 2
         self.head = nn.Sequential(
             nn.Flatten(),
-            *linear_layers([third * 4 * 4, *map(scale, head), num_classes], after_hidden=regularization),
+            *linear_layers([flattened, *map(scale, head), num_classes], after_hidden=regularization),
             *(regularization() if regularize_logits else ()),
         )
 

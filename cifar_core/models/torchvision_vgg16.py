@@ -36,6 +36,7 @@ class TorchvisionVGG16(nn.Module):
         self,
         *,
         num_classes: int = 10,
+        image_size: int = 32,
         last_layer: str = "swap",
         weights: str | None = None,
         dropout: float = 0.5,

@@ -10,8 +10,6 @@ from torch import nn
 from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
 from cifar_core.models.registry import VGG_PLAN
 
-IMAGE_SIZE = 32
-
 
 class VGG(ConvNet):
     """3×3 convolutions as a plan lists them, each with BN and ReLU; `L(4096) ReLU Dropout` twice, `L(10)`.
@@ -20,9 +18,10 @@ class VGG(ConvNet):
 
     Args:
         num_classes: units of the last linear layer.
+        image_size: side of the images in pixels.
         width: channels of the first convolution. All other layers but the last, the head's too, scale by
             `width` over the plan's first number; None takes plan and head unscaled.
-        plan: output channels of each convolution, `"M"` for a 2×2 max-pool; at most five pools.
+        plan: output channels of each convolution, `"M"` for a 2×2 max-pool; five pools at most for 32 pixels.
         head: hidden linear layers at the plan's width.
         dropout: probability that an output of a hidden linear layer is dropped in training; at 0 there is no
             dropout layer.
@@ -32,6 +31,7 @@ class VGG(ConvNet):
         self,
         *,
         num_classes: int = 10,
+        image_size: int = 32,
         width: int | None = None,
         plan: Sequence[int | str] = VGG_PLAN,
         head: Sequence[int] = (4096, 4096),
@@ -43,7 +43,7 @@ class VGG(ConvNet):
         scale = partial(scaled, width=width, default_width=plan_width)
 
         features: list[nn.Module] = []
-        channels, pixels = 3, IMAGE_SIZE
+        channels, pixels = 3, image_size
         for entry in plan:
             if isinstance(entry, str):
                 features.append(nn.MaxPool2d(2))

@@ -17,9 +17,9 @@ class Crop(Operation):
     """Pad by `padding` pixels, then cut out a square of `size` pixels at a random position of each image."""
 
     op: Literal["crop"] = "crop"
-    size: int = Field(default=32, ge=8, le=64)
-    """Side of the square, in pixels."""
-    padding: int = Field(default=4, ge=0, le=16)
+    size: int = Field(default=32, ge=8, le=2048)
+    """Side of the square, in pixels. Without it, `data.image_size`."""
+    padding: int = Field(default=4, ge=0, le=256)
     """Width of the border on each side, in pixels."""
     fill: Literal["zero", "reflect"] = "zero"
     """Content of the border: zeros, or the image mirrored at its edge."""

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-NORMALIZATIONS: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+Constants = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and standard deviation of red, green and blue."""
+
+NORMALIZATIONS: Mapping[str, Constants] = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -32,9 +35,14 @@ class Normalize(Operation):
         return normalized(pixels_NHWC, normalization=context.normalization)
 
 
-def normalized(pixels_NHWC: Tensor, *, normalization: str) -> Tensor:
+def constants_of(normalization: str | Constants) -> Constants:
+    """Return the constants of a name, or the constants themselves."""
+    return NORMALIZATIONS[normalization] if isinstance(normalization, str) else normalization
+
+
+def normalized(pixels_NHWC: Tensor, *, normalization: str | Constants) -> Tensor:
     """Normalise images in place, N×H×W×3 in [0, 1], and return them."""
-    if normalization == "none":
+    if constants_of(normalization) == NORMALIZATIONS["none"]:
         return pixels_NHWC
     mean, std = _constants(normalization, pixels_NHWC.shape[2], pixels_NHWC.device)
     pixels_NHWC.flatten(start_dim=2).sub_(mean).div_(std)
@@ -42,9 +50,9 @@ def normalized(pixels_NHWC: Tensor, *, normalization: str) -> Tensor:
 
 
 @cached
-def _constants(normalization: str, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _constants(normalization: str | Constants, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     import torch
 
     # One value for each number in a row of pixels: three at a time are too few for the CPU's vector units.
-    mean, std = NORMALIZATIONS[normalization]
+    mean, std = constants_of(normalization)
     return torch.tensor(mean, device=device).repeat(width), torch.tensor(std, device=device).repeat(width)

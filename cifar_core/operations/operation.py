@@ -23,8 +23,8 @@ CHANNELS = 3
 class AugmentContext:
     """The inputs of an operation besides the images."""
 
-    normalization: str
-    """`none`, `cifar10` or `imagenet`."""
+    normalization: str | tuple[tuple[float, float, float], tuple[float, float, float]]
+    """`none`, `cifar10` or `imagenet`, or a mean and a standard deviation for each channel."""
     generator: torch.Generator
     """On the CPU, whatever the device of the images, so that a GPU trains on the same images as a CPU."""
     alternation_N: Tensor | None = None

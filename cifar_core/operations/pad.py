@@ -16,7 +16,7 @@ class Pad(Operation):
     """Pad the image with zeros. Before `normalize` the border is black."""
 
     op: Literal["pad"] = "pad"
-    pixels: int = Field(default=4, ge=1, le=16)
+    pixels: int = Field(default=4, ge=1, le=256)
     """Width of the border on each side, in pixels."""
 
     def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:

@@ -23,6 +23,8 @@ from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.models.source import source_hash
 
 SMALL_WIDTH = 8
+GIVEN = ("num_classes", "image_size")
+"""Arguments of a network that follow from the data."""
 SCALABLE = sorted(name for name, entry in ARCHITECTURES.items() if "width" in entry.defaults)
 
 
@@ -113,7 +115,7 @@ def test_the_same_seed_gives_the_same_weights(name: str, model: nn.Module) -> No
 def test_the_registry_contains_the_constructors_defaults(name: str) -> None:
     module_name, class_name = ARCHITECTURES[name].path.split(":")
     parameters = inspect.signature(getattr(importlib.import_module(module_name), class_name)).parameters
-    defaults = {key: parameter.default for key, parameter in parameters.items() if key != "num_classes"}
+    defaults = {key: parameter.default for key, parameter in parameters.items() if key not in GIVEN}
     assert defaults == ARCHITECTURES[name].defaults
     assert parameters["num_classes"].default == 10
 
@@ -121,6 +123,16 @@ def test_the_registry_contains_the_constructors_defaults(name: str) -> None:
 def test_another_number_of_classes_gives_as_many_logits(name: str) -> None:
     with torch.device("meta"):
         assert build_model(config_of(name), num_classes=7)(torch.ones(2, 3, 32, 32)).shape == (2, 7)
+
+
+def test_it_takes_larger_images_and_the_smallest_that_it_names(name: str) -> None:
+    with torch.device("meta"):
+        for size in (max(16, ARCHITECTURES[name].least_image), 48, 96):
+            config = config_of(name)
+            if config.name == "vgg":
+                config = config.model_copy(update={"plan": (8, "M", 8, "M")})
+            network = build_model(config, num_classes=3, image_size=size).eval()
+            assert network(torch.ones(2, 3, size, size)).shape == (2, 3), size
 
 
 @pytest.mark.parametrize("name", SCALABLE)

@@ -13,7 +13,7 @@ from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
 from cifar_core.data.sources.official import ARCHIVE_MD5, ARCHIVE_NAME, read_with_torchvision
 
 if TYPE_CHECKING:
-    from cifar_core.data.progress import Reporter
+    from cifar_core.common.progress import Reporter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from cifar_core.common.progress import Reporter
     from cifar_core.data.images import LabelledImages
-    from cifar_core.data.progress import Reporter
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

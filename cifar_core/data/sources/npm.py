@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from cifar_core.common.progress import Reporter
     from cifar_core.data.images import LabelledImages
-    from cifar_core.data.progress import Reporter
 
 TRAIN_SHEETS = tuple(f"data_batch_{number}.png" for number in range(1, 6))
 TEST_SHEETS = ("test_batch.png",)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
 
 if TYPE_CHECKING:
+    from cifar_core.common.progress import Reporter
     from cifar_core.data.images import LabelledImages
-    from cifar_core.data.progress import Reporter
 
 ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVE_NAME = "cifar-10-python.tar.gz"

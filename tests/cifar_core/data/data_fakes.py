@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cifar_core.common.progress import Reporter
 from cifar_core.data.images import Fingerprints, LabelledImages, fingerprint
-from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.contract import FetchedImages, SourceFailedError
 
 

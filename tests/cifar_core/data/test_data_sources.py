@@ -24,8 +24,8 @@ from data_fakes import fingerprints_of, random_images, tiny_cifar
 from PIL import Image
 
 from cifar_core.common.errors import DataUnavailableError
+from cifar_core.common.progress import Reporter
 from cifar_core.data.images import LabelledImages
-from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.archive import LocalArchive
 from cifar_core.data.sources.contract import FetchedImages, Source, SourceFailedError
 from cifar_core.data.sources.npm import TEST_SHEETS, TRAIN_SHEETS, NpmPackage, read_package

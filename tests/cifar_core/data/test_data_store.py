@@ -17,8 +17,8 @@ from filelock import FileLock
 from rich.console import Console
 
 from cifar_core.common.errors import DataUnavailableError
+from cifar_core.common.progress import Reporter
 from cifar_core.data import prepared
-from cifar_core.data.progress import Reporter
 from cifar_core.data.sources.contract import FetchedImages, Source
 from cifar_core.data.store import Store
 
