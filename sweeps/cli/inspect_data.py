@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cifar_core import TrainingConfig
+    from cifar_core.config import DataConfig
     from sweeps.pictures.grids import Step
+    from sweeps.use.inspected import Inspected
 
 MAX_ROWS = 60
 """Largest number of rows in a picture of augmentations."""
@@ -102,7 +104,7 @@ def images(count: int, seed: int, split: Literal["train", "test"], out: Path | N
 @click.option("--image", "chosen", multiple=True, help="Image file, or number of a training image; repeatable.")
 @click.option(
     "--normalization",
-    type=click.Choice(["none", "cifar10", "imagenet"]),
+    type=click.Choice(["none", "cifar10", "imagenet", "dataset"]),
     help="Normalisation.  [default: that of the run or the file, cifar10 for a recipe]",
 )
 @click.option(
@@ -141,18 +143,21 @@ def augment(
     from sweeps.record.reader import MlflowReader
     from sweeps.use.inspected import resolve_augmentation
 
-    pixels_NHWC, labels = _images(chosen, count=count, seed=seed, out=out)
+    transforms = _names_transforms(name)
+    if transforms and (normalization or overrides):
+        raise click.UsageError(
+            "--normalization and --set are for recipes, runs and files. Write Normalize(...) in the list instead."
+        )
+    found = None
+    if not transforms:
+        found = resolve_augmentation(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
+    pixels_NHWC, labels = _images(chosen, found, count=count, seed=seed, out=out)
     if len(labels) * draws > MAX_ROWS:
         raise SweepError(f"{len(labels)} images × {draws} draws exceed {MAX_ROWS} rows. Lower --count or --draws.")
-    if _names_transforms(name):
-        if normalization or overrides:
-            raise click.UsageError(
-                "--normalization and --set are for recipes, runs and files. Write Normalize(...) in the list instead."
-            )
+    if found is None:
         steps = _transform_steps(name, pixels_NHWC, seed=seed, draws=draws)
         called, subtitle = " ".join(name.split()), f"torchvision transforms, seed {seed}; pale: unchanged"
     else:
-        found = resolve_augmentation(MlflowReader(runs), name, normalization=normalization, overrides=overrides)
         steps = _steps(found.config, pixels_NHWC, seed=seed, draws=draws)
         called = found.name
         subtitle = f"normalization {found.config.data.normalization}, seed {seed}; pale: unchanged"
@@ -180,51 +185,58 @@ def augment(
     deliver(picture, out=out, opens=opens, runs=runs)
 
 
-def _images(chosen: Sequence[str], *, count: int, seed: int, out: Path | None) -> tuple[np.ndarray, list[str]]:
-    """Return images N×32×32×3 and their labels: the named images, or a sample of the training images."""
+def _images(
+    chosen: Sequence[str], found: Inspected | None, *, count: int, seed: int, out: Path | None
+) -> tuple[np.ndarray, list[str]]:
+    """Return images N×H×H×3 and their labels: the named images, or a sample of the training images."""
     import numpy as np
 
-    from cifar_core.data.images import CLASS_NAMES
-    from cifar_core.data.load import load_training_images
+    from cifar_core.config import DataConfig
+    from cifar_core.data.images import names_of
+    from cifar_core.data.of_config import load_part
 
+    data = DataConfig() if found is None else found.config.data
     if chosen:
-        named = [image_named(each, out=out) for each in chosen]
+        named = [image_named(each, data=data, out=out) for each in chosen]
         return np.stack([pixels for pixels, _ in named]), [label for _, label in named]
-    training, _ = load_training_images()
+    training, names = load_part(data, "train"), names_of(data)
     rng = np.random.default_rng(seed)
-    classes = [*rng.permutation(len(CLASS_NAMES)), *rng.permutation(len(CLASS_NAMES))][:count]
+    classes = [*rng.permutation(len(names)), *rng.permutation(len(names))][:count]
     indices = [int(rng.choice(np.flatnonzero(training.labels_N == k))) for k in classes]
-    return training.images_NHWC[indices], [CLASS_NAMES[k] for k in classes]
+    return training.images_NHWC[indices], [names[k] for k in classes]
 
 
-def image_named(name: str, *, out: Path | None = None) -> tuple[np.ndarray, str]:
-    """Return an image 32×32×3 and its label: a training image by its number, or an image file.
+def image_named(name: str, *, data: DataConfig | None = None, out: Path | None = None) -> tuple[np.ndarray, str]:
+    """Return an image H×H×3 and its label: a training image by its number, or an image file.
 
     Args:
         name: the number, or the file.
+        data: the data set that the number is of, and the size of the image; None for CIFAR-10.
         out: output file, which must not be the image.
 
     Raises:
         ImageError: the file cannot be read as an image.
         SweepError: there is no training image of this number, or `out` is the image file.
     """
-    from cifar_core.data.images import CLASS_NAMES
-    from cifar_core.data.load import load_training_images
+    from cifar_core.config import DataConfig
+    from cifar_core.data.images import names_of
+    from cifar_core.data.of_config import load_part
     from cifar_core.errors import ImageError
     from cifar_core.image_file import read_image
 
+    data = data or DataConfig()
     if not (name.isascii() and name.isdecimal()):
         if out is not None and out.resolve() == Path(name).resolve():
             raise SweepError(f"--out would overwrite the image {escaped(name)}. Choose another file.")
         try:
-            return read_image(name), escaped(Path(name).name)
+            return read_image(name, size=data.image_size), escaped(Path(name).name)
         except ImageError as error:
             raise ImageError(f"{escaped(name)}: {error}") from error
-    training, _ = load_training_images()
+    training = load_part(data, "train")
     number = int(name[:12])
     if number >= len(training):
         raise SweepError(f"there is no training image {name}. Give a number from 0 to {len(training) - 1:,}.")
-    return training.images_NHWC[number], f"{CLASS_NAMES[int(training.labels_N[number])]} {number}"
+    return training.images_NHWC[number], f"{names_of(data)[int(training.labels_N[number])]} {number}"
 
 
 def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws: int) -> list[Step]:
@@ -233,24 +245,22 @@ def _steps(config: TrainingConfig, pixels_NHWC: np.ndarray, *, seed: int, draws:
     import torch
 
     from cifar_core.augment import augment_in_steps
-    from cifar_core.operations.normalize import NORMALIZATIONS
-    from cifar_core.recipes import operations_of
     from sweeps.pictures.grids import Step
 
-    operations = operations_of(config.data.augmentation)
+    operations = config.data.operations
     generator = torch.Generator().manual_seed(seed)
     drawn: list[list[Tensor]] = [
         list(
             augment_in_steps(
                 torch.from_numpy(np.array(pixels_NHWC)),
                 operations=operations,
-                normalization=config.data.normalization,
+                normalization=config.data.constants,
                 generator=generator,
             )
         )
         for _ in range(draws)
     ]
-    mean, std = (torch.tensor(each)[:, None, None] for each in NORMALIZATIONS[config.data.normalization])
+    mean, std = (torch.tensor(each)[:, None, None] for each in config.data.constants)
     steps: list[Step] = []
     before, normalized = torch.empty(0), False
     for number, ((title, arguments), *values) in enumerate(zip(_titles(operations), *drawn, strict=True)):

@@ -19,36 +19,20 @@ if TYPE_CHECKING:
     from sweeps.use.mistakes import Mistake, Mistakes
 
 
-class _ClassName(click.ParamType[int]):
-    """The name of a class, converted to its number."""
-
-    name = "class"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from cifar_core.common.errors import closest
-        from cifar_core.data.images import CLASS_NAMES
-
-        if value not in CLASS_NAMES:
-            self.fail(f"no class {value!r}: {closest(str(value), CLASS_NAMES)}", param, ctx)
-        return CLASS_NAMES.index(value)
-
-
 @click.command()
 @click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP", help=A_RUN_OR_SWEEP)
 @click.option("--validation", is_flag=True, help="Use the validation images instead of the test set.")
 @click.option("--count", type=click.IntRange(1, 120), default=24, show_default=True, help="Maximum number of images.")
-@click.option("--is", "truth", type=_ClassName(), metavar="CLASS", help="Only images of this class.")
-@click.option(
-    "--as", "taken_for", type=_ClassName(), metavar="CLASS", help="Only images that were predicted as this class."
-)
+@click.option("--is", "truth", metavar="CLASS", help="Only images of this class.")
+@click.option("--as", "taken_for", metavar="CLASS", help="Only images that were predicted as this class.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of drawing.")
 @picture_options
 def mistakes(
     name: str,
     validation: bool,
     count: int,
-    truth: int | None,
-    taken_for: int | None,
+    truth: str | None,
+    taken_for: str | None,
     as_json: bool,
     out: Path | None,
     opens: bool,
@@ -68,10 +52,11 @@ def mistakes(
     from sweeps.use.mistakes import find_mistakes
 
     of = find_mistakes(MlflowReader(runs), name, runs=runs, of="validation" if validation else "test")
-    fitting = [each for each in of.found if truth in (None, each.truth) and taken_for in (None, each.predicted)]
+    true_class, predicted = (_class(value, of, f"--{name}") for value, name in ((truth, "is"), (taken_for, "as")))
+    fitting = [each for each in of.found if true_class in (None, each.truth) and predicted in (None, each.predicted)]
     shown = fitting[:count]
     if as_json:
-        click.echo(json.dumps([_record(each) for each in shown], indent=2))
+        click.echo(json.dumps([_record(each, of.class_names) for each in shown], indent=2))
     else:
         click.echo(_headline(of))
         click.echo(f"compared with {of.checked}: {'the same' if of.disagreement is None else 'not the same'}")
@@ -84,6 +69,15 @@ def mistakes(
         sys.exit(ExitCode.FAILED)
 
 
+def _class(name: str | None, of: Mistakes, option: str) -> int | None:
+    """Return the number of a class."""
+    from cifar_core.common.errors import closest
+
+    if name is not None and name not in of.class_names:
+        raise click.BadParameter(f"no class {name!r}: {closest(name, of.class_names)}", param_hint=f"'{option}'")
+    return None if name is None else of.class_names.index(name)
+
+
 def _headline(of: Mistakes) -> str:
     from sweeps.core.formatting import accuracy
 
@@ -91,10 +85,9 @@ def _headline(of: Mistakes) -> str:
 
 
 def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture:
-    from cifar_core.data.images import CLASS_NAMES
     from sweeps.use.run_pictures import mistakes_picture
 
-    headline = _headline(of).partition(": ")[2]
+    names, headline = of.class_names, _headline(of).partition(": ")[2]
     part = f"; {fitting:,} match --is and --as" if fitting < len(of.found) else ""
     worst = shown[0]
     return Picture(
@@ -102,14 +95,14 @@ def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture
         name=f"mistakes-{of.run}-{of.of}",
         title=f"Mistakes of {of.run}",
         alt=f"{len(shown)} small photographs that {of.run} misclassified. The most confident mistake: a "
-        f"{CLASS_NAMES[worst.truth]} predicted as {CLASS_NAMES[worst.predicted]} with {100 * worst.probability:.1f} %.",
+        f"{names[worst.truth]} predicted as {names[worst.predicted]} with {100 * worst.probability:.1f} %.",
         notes=(f"{headline}{part}.",),
         headings=("image", "true class", "predicted", "%", "% of true class"),
         rows=[
             (
                 str(each.number),
-                CLASS_NAMES[each.truth],
-                CLASS_NAMES[each.predicted],
+                names[each.truth],
+                names[each.predicted],
                 f"{100 * each.probability:.2f}",
                 f"{100 * each.probabilities_K[each.truth]:.2f}",
             )
@@ -118,12 +111,10 @@ def _picture(of: Mistakes, shown: Sequence[Mistake], *, fitting: int) -> Picture
     )
 
 
-def _record(each: Mistake) -> dict[str, Any]:
-    from cifar_core.data.images import CLASS_NAMES
-
+def _record(each: Mistake, names: Sequence[str]) -> dict[str, Any]:
     return {
         "image": each.number,
-        "is": CLASS_NAMES[each.truth],
-        "taken_for": CLASS_NAMES[each.predicted],
-        "probabilities": {name: float(p) for name, p in zip(CLASS_NAMES, each.probabilities_K, strict=True)},
+        "is": names[each.truth],
+        "taken_for": names[each.predicted],
+        "probabilities": {name: float(p) for name, p in zip(names, each.probabilities_K, strict=True)},
     }

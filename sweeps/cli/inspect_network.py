@@ -60,12 +60,14 @@ def summary(
     Example:
       sweeps inspect summary resnet --set model.width=16
     """
-    from cifar_core import build_model, layer_table
+    from cifar_core import layer_table
+    from cifar_core.models.build import network_of
     from sweeps.record.reader import MlflowReader
     from sweeps.use.inspected import resolve_network
 
     found = resolve_network(MlflowReader(runs), name, runs=runs, overrides=overrides)
-    layers = layer_table(build_model(found.config.model.model_copy(update={"weights": None})))
+    size = found.config.data.image_size
+    layers = layer_table(network_of(found.config.without_initial_weights()), image_shape=(3, size, size))
     totals = _totals(layers, batch=batch)
     if as_json:
         rows = [asdict(layer) for layer in layers]
@@ -239,8 +241,8 @@ def activations(
         raise click.UsageError("--set changes a network of --model. A trained network cannot be changed.")
     from cifar_core import feature_maps
 
-    pixels_HWC, label = image_named(image, out=out)
     network, named, is_trained = _untrained(model, overrides, seed, runs) if model else _trained(before[0], runs)
+    pixels_HWC, label = image_named(image, data=network.config.data, out=out)
     maps = feature_maps(network, pixels_HWC)
     if not maps:
         raise SweepError(
@@ -347,14 +349,15 @@ def _trained(name: str, runs: Path) -> tuple[Any, str, bool]:
 def _untrained(model: str, overrides: Sequence[str], seed: int, runs: Path) -> tuple[Any, str, bool]:
     import torch
 
-    from cifar_core import Classifier, build_model
+    from cifar_core import Classifier
     from cifar_core.device import seeded
+    from cifar_core.models.build import network_of
     from sweeps.record.reader import MlflowReader
     from sweeps.use.inspected import resolve_network
 
     found = resolve_network(MlflowReader(runs), model, runs=runs, overrides=overrides)
     with seeded(seed, torch.device("cpu")):
-        network = build_model(found.config.model.model_copy(update={"weights": None}))
+        network = network_of(found.config.without_initial_weights())
     return Classifier(network, found.config), f"an untrained {found.name}", False
 
 

@@ -39,24 +39,41 @@ CHUNK = 500
 )
 @click.option(
     "--top",
-    type=click.IntRange(min=1, max=10),
+    type=click.IntRange(min=1),
     default=3,
     show_default=True,
     help="Number of classes to show per image.",
 )
+@click.option(
+    "--labels",
+    "labels_file",
+    type=FILE,
+    help="CSV file with the columns path and label: compare the predictions with it.  [default: folders that are named "
+    "like a class]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--csv", "csv_file", type=FILE, help="Write a CSV file instead of a table.")
 @runs_option
-def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_file: Path | None, runs: Path) -> None:
+def predict(
+    name: str,
+    images: tuple[str, ...],
+    top: int,
+    labels_file: Path | None,
+    as_json: bool,
+    csv_file: Path | None,
+    runs: Path,
+) -> None:
     """Classify images with a trained network.
 
-    Images that cannot be read are listed and skipped, and the exit code is 1. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are
+    Images in folders that are named like a class are compared with it: accuracy and confusion follow the table. Images
+    that cannot be read are listed and skipped, and the exit code is 1. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are
     honoured.
 
     \b
     Example:
       sweeps predict quick cat.jpg photos/
       sweeps predict quick https://example.org/cat.jpg
+      sweeps predict quick new/ --labels new.csv --csv predicted.csv
     """
     sources = [source for image in images for source in _sources(image)]
     if not sources:
@@ -66,10 +83,14 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
     from sweeps.use.weights import find_weights
 
     weights = find_weights(MlflowReader(runs), name, runs=runs)
-    found = [(escaped(source), result) for source, result in _predicted(Classifier.load(weights.path), sources)]
+    model = Classifier.load(weights.path)
+    labels = _labels(sources, model.class_names, labels_file)
+    predicted = list(_predicted(model, sources))
+    found = [(escaped(source), result) for source, result in predicted]
     rows = [
-        {"image": source, "class": label, "probability": probability}
-        for source, prediction in found
+        {"image": escaped(source), "class": label, "probability": probability}
+        | ({"label": labels[source]} if source in labels else {})
+        for source, prediction in predicted
         for label, probability in list(prediction.probabilities.items())[:top]
     ]
     if as_json:
@@ -78,6 +99,8 @@ def predict(name: str, images: tuple[str, ...], top: int, as_json: bool, csv_fil
         _write_csv(rows, csv_file)
     elif not as_json and found:
         _print_table(found, run=weights.run, top=top)
+    if not as_json and (pairs := [(labels[source], result.label) for source, result in predicted if source in labels]):
+        _print_accuracy(pairs, model.class_names, images=len(predicted))
     if len(found) < len(sources):
         click.echo(f"{len(sources) - len(found)} of {len(sources)} images were skipped", err=True)
         sys.exit(ExitCode.FAILED)
@@ -98,17 +121,61 @@ def _sources(image: str) -> list[str]:
     return sorted(file for file in found if Path(file).is_file())
 
 
+def _labels(sources: Sequence[str], class_names: Sequence[str], file: Path | None) -> dict[str, str]:
+    """Return the label of each image that has one: in the file, else the nearest folder that is named like a class."""
+    if file is None:
+        known = set(class_names)
+        found = {
+            source: next((parent.name for parent in Path(source).absolute().parents if parent.name in known), None)
+            for source in sources
+            if source != STANDARD_INPUT and "://" not in source
+        }
+        return {source: label for source, label in found.items() if label is not None}
+    from cifar_core.datasets.kinds.csv_file import read_rows
+    from sweeps.core.errors import SweepError
+
+    given = {path.resolve(): (label, line) for path, label, _, line in read_rows(str(file))}
+    for label, line in given.values():
+        if label not in class_names:
+            raise SweepError(
+                f"{file} line {line}: {label!r} is no class of this network: {', '.join(class_names[:10])}"
+                + (", …" if len(class_names) > 10 else "")
+            )
+    return {source: given[path][0] for source in sources if (path := Path(source).resolve()) in given}
+
+
+def _print_accuracy(pairs: Sequence[tuple[str, str]], class_names: Sequence[str], *, images: int) -> None:
+    import numpy as np
+
+    from cifar_core.evaluation import confusion
+    from sweeps.cli.terminal import console
+    from sweeps.core.formatting import accuracy, plural
+    from sweeps.views.show import print_confusion
+
+    number = {name: index for index, name in enumerate(class_names)}
+    labels_N, predicted_N = (np.array([number[pair[side]] for pair in pairs]) for side in (0, 1))
+    counts = confusion(labels_N, predicted_N, classes=len(class_names))
+    output = console()
+    print_confusion(counts, output, class_names=class_names, heading="acc %")
+    right = sum(counts[k][k] for k in range(len(counts)))
+    of = (
+        plural(len(pairs), "image")
+        if len(pairs) == images
+        else f"{len(pairs)} of {plural(images, 'image')} with a label"
+    )
+    output.print(f"{accuracy(right / len(pairs))} correct on {of}", highlight=False)
+
+
 def _predicted(model: Any, sources: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
     """Yield each image with its prediction. Print unreadable images on standard error."""
     from cifar_core.errors import ImageError
-    from cifar_core.image_file import read_image
 
     given = sys.stdin.buffer.read() if STANDARD_INPUT in sources else b""
     for begin in range(0, len(sources), CHUNK):
         read = []
         for source in sources[begin : begin + CHUNK]:
             try:
-                read.append((source, read_image(given if source == STANDARD_INPUT else source)))
+                read.append((source, model.read(given if source == STANDARD_INPUT else source)))
             except ImageError as error:
                 click.echo(f"{escaped(source)}: {error}", err=True)
         if read:
@@ -141,7 +208,8 @@ def _write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from cifar_core.common.files import atomic_write
 
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=["image", "class", "probability"])
+    labelled = any("label" in row for row in rows)
+    writer = csv.DictWriter(text, fieldnames=["image", "class", "probability", *(["label"] if labelled else [])])
     writer.writeheader()
     writer.writerows(rows)
     with atomic_write(path) as file:

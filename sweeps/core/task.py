@@ -340,6 +340,11 @@ class Task(ABC, Generic[ConfigT]):
         return ()
 
     @property
+    def constant_fields(self) -> tuple[str, ...]:
+        """Dotted paths of fields that must be the same for all trials of a sweep."""
+        return ()
+
+    @property
     def epoch_fields(self) -> tuple[str, ...]:
         """Dotted paths of fields that are counted in epochs."""
         return ()
@@ -389,6 +394,13 @@ class Task(ABC, Generic[ConfigT]):
     def data_fault(self) -> str | None:
         """Return the fault of the stored data and how to repair it; None if there is none."""
         return None
+
+    def prepare_data(self, base: Mapping[str, Any]) -> None:
+        """Prepare the data that a file names, so that its configurations can be read. Faults are left to the reading.
+
+        Args:
+            base: the values that all trials share, as the file contains them.
+        """
 
     def fetch_data(self) -> str:
         """Fetch the data. Return a sentence about where they are stored and where they came from.

@@ -18,6 +18,7 @@ class Variable:
 VARIABLES: Mapping[str, Mapping[str, Variable]] = {
     "Data and storage": {
         "CIFAR10_DIR": Variable(meaning="Folder of CIFAR-10.", default="the user's cache folder"),
+        "SWEEPS_DATA_DIR": Variable(meaning="Folder of prepared custom data sets.", default="the user's cache folder"),
         "SWEEPS_STORAGE": Variable(
             meaning="Storage of checkpoints and logs, as `--storage`.", default="the file's key, else the runs folder"
         ),

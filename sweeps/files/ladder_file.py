@@ -27,7 +27,9 @@ from sweeps.files.settings import (
     Resources,
     check_name,
     checked,
+    prepare_data,
 )
+from sweeps.files.space_check import value_at
 from sweeps.files.yaml_file import Document, merge, read_yaml
 from sweeps.tasks.registry import IMAGES
 
@@ -196,6 +198,7 @@ def _wrong_extension(content: Document, what: str) -> SpecError:
 
 
 def _validated(content: Document) -> LadderFile:
+    prepare_data(content)
     errors, file = checked(LadderFile, content)
     if errors or file is None:
         if file is not None and file.extends is None:
@@ -242,6 +245,9 @@ def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str
         except ValidationError as error:
             errors += [f"{where}.{line} (rung {name})" for line in explain(error)]
             continue
+        first = next(iter(full.values()), config)
+        differing = [path for path in IMAGES.constant_fields if value_at(first, path) != value_at(config, path)]
+        errors += [f"{where}.{path}: must be the same for all rungs: write it in base" for path in differing]
         trees[name], full[name] = tree, config
         rungs.append(
             Rung(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -27,7 +28,7 @@ from sweeps.core.formatting import is_accuracy
 from sweeps.core.storages import Storages
 from sweeps.core.task import AnyTask
 from sweeps.files.metric_goal import is_better_if_larger
-from sweeps.files.yaml_file import Document, dump_yaml, key_of
+from sweeps.files.yaml_file import Document, dump_yaml, key_of, merge
 from sweeps.tasks.registry import IMAGES, TASKS, task_named
 
 Spec = TypeVar("Spec", bound=StrictModel)
@@ -297,6 +298,14 @@ class Keep(StrictModel):
 
     best: Literal["all"] | Annotated[int, Field(ge=0)] = 3
     """Number of configurations, best first, or `all`."""
+
+
+def prepare_data(content: Mapping[str, Any]) -> None:
+    """Prepare the data that a file's base names; whatever is wrong with the file is left to `validated`."""
+    base = content.get("base")
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        if isinstance(base, Mapping):
+            task_named(content.get("train")).prepare_data(merge({}, base))
 
 
 def validated(kind: type[Spec], content: Document) -> Spec:

@@ -35,6 +35,8 @@ class SpaceError(ValueError):
 
 def shape_error(path: str, content: Any, *, task: AnyTask) -> str | None:
     """Return an error with the correct notation for a parameter that is not a mapping with the keys of `Parameter`."""
+    if path in task.constant_fields:
+        return f"must be the same for all trials: write it in base, as base.{path}"
     if isinstance(content, list | tuple):
         return f"must be a mapping, not a list. Write {path}: {flow_text({'values': list(content)})}"
     if content is None:

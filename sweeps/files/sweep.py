@@ -39,6 +39,7 @@ from sweeps.files.settings import (
     Replicates,
     Resources,
     checked_function,
+    prepare_data,
     validated,
 )
 from sweeps.files.space import MAX_COMBINATIONS, SearchSpace
@@ -386,6 +387,7 @@ def load_spec(path: Path, *, overrides: Sequence[str] = ()) -> SweepSpec:
     if (reason := foreign_file(content)) is not None:
         raise SpecError(path, [reason])
     if not is_wandb(content):
+        prepare_data(content)
         return validated(SweepSpec, content)
     return validated_translation(content, translated(content, stem=path.stem))
 
@@ -401,6 +403,7 @@ def validated_translation(content: Document, translation: Translation, *, with_e
     Raises:
         SpecError: with every error, each with the line of the file.
     """
+    prepare_data(translation.content)
     mistakes = translation.errors if with_errors else {}
     spec = validated(
         SweepSpec, content.with_content(translation.content, renamed=translation.renamed, mistakes=mistakes)

@@ -16,14 +16,18 @@ from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import (
     EPOCH_FIELDS,
     FIELDS_OF_KIND,
+    IMAGE_SIZE,
     RESET_BY_NAME,
-    TRAIN_IMAGES,
+    TEST_SHARE,
+    DataConfig,
     TrainingConfig,
     fields_of_kind,
 )
 from cifar_core.data import load as cifar10
-from cifar_core.data.images import CLASS_NAMES, LabelledImages
-from cifar_core.data.split import split_train_validation
+from cifar_core.data.images import LabelledImages, class_names_of
+from cifar_core.datasets.about import CIFAR10
+from cifar_core.datasets.errors import DataError
+from cifar_core.datasets.known import prepare_source
 from cifar_core.dry_run import dry_run, last_batch, static_fault
 from cifar_core.models.source import named_files
 from cifar_core.results import EpochResult as ImageEpoch
@@ -55,6 +59,7 @@ class ImageClassification(Task[TrainingConfig]):
     sized = tuple(name for name, fields in FIELDS_OF_KIND["model"].items() if "width" in fields)
     fields_of_kind = FIELDS_OF_KIND
     reset_by_name = RESET_BY_NAME
+    constant_fields = ("data.source", "data.image_size", "data.test_share")
     epoch_fields = EPOCH_FIELDS
     part_fields = ("data.train_size", "data.validation_size", "data.split_seed")
 
@@ -67,7 +72,7 @@ class ImageClassification(Task[TrainingConfig]):
         return [rising_rate("schedule.min_lr", lowest, rate)] if is_rising else []
 
     def class_names(self, config: TrainingConfig) -> Sequence[str]:
-        return CLASS_NAMES
+        return class_names_of(config)
 
     def examples(self, config: TrainingConfig) -> int:
         return config.train_images()
@@ -90,12 +95,12 @@ class ImageClassification(Task[TrainingConfig]):
         )
 
     def final_config(self, config: TrainingConfig) -> TrainingConfig:
-        trains_on_all = config.train_images() + config.data.validation_size == TRAIN_IMAGES
+        trains_on_all = config.train_images() + _held_out(config) == config.data.total_images
         given_back = {"validation_size": 0, **({"train_size": None} if trains_on_all else {})}
         return config.model_copy(update={"data": config.data.model_copy(update=given_back)})
 
     def final_file(self, content: dict[str, Any], config: TrainingConfig) -> None:
-        left = TRAIN_IMAGES - config.data.validation_size
+        left = config.data.total_images - _held_out(config)
         blocks = [block.get("data", {}) for block in (content.get("base", {}), *content["rungs"])]
         for block in blocks:
             block.pop("validation_size", None)
@@ -117,6 +122,18 @@ class ImageClassification(Task[TrainingConfig]):
         fault = cifar10.cifar10_fault()
         return None if fault is None else f"{fault}: `sweeps data` or `sweeps doctor --fix` fetches CIFAR-10"
 
+    def prepare_data(self, base: Mapping[str, Any]) -> None:
+        data = base.get("data")
+        if not isinstance(data, Mapping) or not isinstance(data.get("source"), str) or data["source"] == CIFAR10:
+            return
+        from cifar_core.common.progress import Reporter
+
+        size, share = data.get("image_size", IMAGE_SIZE), data.get("test_share", TEST_SHARE)
+        if not isinstance(size, int) or not isinstance(share, int | float):
+            return
+        with contextlib.suppress(DataError):
+            prepare_source(data["source"], image_size=size, test_share=share, reporter=Reporter())
+
     def fetch_data(self) -> str:
         report = cifar10.fetch_cifar10()
         return f"CIFAR-10 is in {report.directory} (source {report.source})"
@@ -129,7 +146,7 @@ class ImageClassification(Task[TrainingConfig]):
         return TrainingConfig.model_validate(longer.model_dump() | {"data": config.data.model_dump() | size})
 
     def data_fingerprint(self, config: TrainingConfig) -> str:
-        return cifar10.training_fingerprint()
+        return config.fingerprint or cifar10.training_fingerprint()
 
     def code_of(self, config: TrainingConfig) -> str | None:
         return config.model.name if is_import_path(config.model.name) else None
@@ -147,12 +164,13 @@ class ImageClassification(Task[TrainingConfig]):
 
     def part_name(self, config: TrainingConfig) -> Hashable:
         data = config.data
-        return data.train_size, data.validation_size, data.split_seed
+        return data.train_size, data.validation_size, data.split_seed, config.fingerprint
 
     def load_parts(self, configs: Sequence[TrainingConfig]) -> Mapping[Hashable, Split]:
-        images, _ = cifar10.load_training_images(progress=False)
+        from cifar_core.data.of_config import load_splits
+
         named = {self.part_name(config): config.data for config in configs}
-        return {name: split_train_validation(images, data) for name, data in named.items()}
+        return dict(zip(named, load_splits(list(named.values())), strict=True))
 
     def size_of(self, parts: Mapping[Hashable, Split]) -> int:
         images = [each for split in parts.values() for each in split if each is not None]
@@ -186,19 +204,21 @@ class ImageClassification(Task[TrainingConfig]):
         return ImageTraining(load_checkpoint(path, config=config, device=device), part)
 
     def dataset_inputs(self, config: TrainingConfig, *, whole: bool = False) -> Sequence[DatasetPart]:
-        if whole:
-            return [_dataset("CIFAR-10", rows=TRAIN_IMAGES, context="training")]
         data = config.data
+        if whole:
+            return [_dataset(data, _name_of(data), rows=data.total_images, context="training")]
         parts = {"training": config.train_images(), "validation": data.validation_size}
         return [
             # The name contains size and split, since MLflow identifies a data set by name and digest.
-            _dataset(f"CIFAR-10 {part} ({rows} images, split {data.split_seed})", rows=rows, context=part)
+            _dataset(data, f"{_name_of(data)} {part} ({rows} images, split {data.split_seed})", rows=rows, context=part)
             for part, rows in parts.items()
             if rows
         ]
 
     def load_test(self, config: TrainingConfig) -> LabelledImages:
-        return cifar10.load_test_images(progress=False)
+        from cifar_core.data.of_config import load_part
+
+        return load_part(config.data, "test")
 
     def measure(
         self,
@@ -216,7 +236,7 @@ class ImageClassification(Task[TrainingConfig]):
             loss=measured.loss,
             correct=np.packbits(measured.correct_N).tobytes(),
             count=len(measured.correct_N),
-            confusion=confusion(test.labels_N, measured.predicted_N),
+            confusion=confusion(test.labels_N, measured.predicted_N, classes=state.config.data.classes),
         )
 
     def is_complete(self, checkpoint: Path) -> bool:
@@ -325,11 +345,18 @@ def rising_rate(key: str, lowest: float, rate: float) -> str:
     return f"{key}: {lowest} is above optimizer.lr {rate}: the cosine schedule would raise the rate"
 
 
-def _dataset(name: str, *, rows: int, context: str) -> DatasetPart:
-    schema = {"images": "uint8 (N, 32, 32, 3)", "labels": "int64 (N)"}
-    return DatasetPart(
-        name=name, rows=rows, context=context, url="https://www.cs.toronto.edu/~kriz/cifar.html", schema=schema
-    )
+def _dataset(data: DataConfig, name: str, *, rows: int, context: str) -> DatasetPart:
+    schema = {"images": f"uint8 (N, {data.image_size}, {data.image_size}, 3)", "labels": "int64 (N)"}
+    url = "https://www.cs.toronto.edu/~kriz/cifar.html" if data.about is None else data.source
+    return DatasetPart(name=name, rows=rows, context=context, url=url, schema=schema)
+
+
+def _name_of(data: DataConfig) -> str:
+    return "CIFAR-10" if data.about is None else data.source
+
+
+def _held_out(config: TrainingConfig) -> int:
+    return 0 if config.data.has_own_validation else config.data.validation_size
 
 
 METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss", "learning_rate", "images_per_second")

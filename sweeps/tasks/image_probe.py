@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from cifar_core.config import TEST_IMAGES, TrainingConfig
+from cifar_core.config import TrainingConfig
 
 PROBE_BATCH = 128
 """Maximum batch size of a timed step. Larger batches are not faster per image."""
@@ -60,7 +60,7 @@ class ImageProbe:
 
     def test_seconds(self, config: TrainingConfig) -> float:
         """Return the estimated seconds of an evaluation on the test images on one slot."""
-        return TEST_SECONDS + TEST_IMAGES * self._of(config).evaluate
+        return TEST_SECONDS + config.data.test_images * self._of(config).evaluate
 
     def _of(self, config: TrainingConfig) -> Timed:
         kind = self._kind(config)
@@ -71,8 +71,9 @@ class ImageProbe:
     @staticmethod
     def _kind(config: TrainingConfig) -> str:
         data = config.data
+        shape = [] if data.about is None else [data.image_size, data.classes]
         batch = min(data.batch_size, PROBE_BATCH)
-        step = [config.precision, batch, data.augmentation, data.start_size, config.test_time_augmentation]
+        step = [config.precision, batch, data.augmentation, data.start_size, config.test_time_augmentation, *shape]
         return f"{config.model.model_dump_json()}\n{step} {config.optimizer.name} {config.averaging}"
 
 
@@ -87,11 +88,11 @@ def time_images(config: TrainingConfig, *, threads: int = 1, device: str = "auto
     from cifar_core.training import start, train_steps
 
     size = min(config.data.batch_size, PROBE_BATCH)
-    generator = np.random.default_rng(0)
+    generator, side = np.random.default_rng(0), config.data.image_size
     count = size * (PROBE_STEPS + 1)
     images = LabelledImages(
-        images_NHWC=generator.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8),
-        labels_N=generator.integers(0, 10, count),
+        images_NHWC=generator.integers(0, 256, (count, side, side, 3), dtype=np.uint8),
+        labels_N=generator.integers(0, config.data.classes, count),
     )
     batch = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": size})})
     before = torch.get_num_threads()

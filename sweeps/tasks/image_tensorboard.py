@@ -30,7 +30,7 @@ def input_grid(config: TrainingConfig, images: LabelledImages) -> Tensor:
     """
     # On the CPU, which produces the same images, to save GPU memory.
     inputs_NCHW, _ = next(input_batches(config, on_device(images, torch.device("cpu")), epoch=1))
-    pixels_NCHW = denormalize(inputs_NCHW[: GRID_ROWS * GRID_COLUMNS], normalization=config.data.normalization)
+    pixels_NCHW = denormalize(inputs_NCHW[: GRID_ROWS * GRID_COLUMNS], normalization=config.data.constants)
     grid_CHW = make_grid(pixels_NCHW, nrow=GRID_COLUMNS, padding=0, pad_value=1).mul(255).round().to(torch.uint8)
     large_CHW: Tensor = grid_CHW.repeat_interleave(GRID_SCALE, 1).repeat_interleave(GRID_SCALE, 2)
     return large_CHW.permute(1, 2, 0)
@@ -42,7 +42,8 @@ def add_graph(writer: Any, state: TrainingState) -> None:
     It is traced on a copy that shares only the weights, so that buffers and random generators of the run do not change.
     """
     shared: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in state.model.parameters()}
-    image_NCHW = torch.zeros(1, 3, 32, 32, device=state.device).contiguous(memory_format=state.memory_format)
+    side = state.config.data.image_size
+    image_NCHW = torch.zeros(1, 3, side, side, device=state.device).contiguous(memory_format=state.memory_format)
     devices = [state.device] if state.device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices=devices),

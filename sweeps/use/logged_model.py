@@ -47,7 +47,7 @@ class ModelInfo:
 def log_model(runs: Path, classifier: Classifier, about: ModelInfo, *, example_NHWC: np.ndarray) -> str:
     """Store a network as a logged model of its run, unless it has one, and return its URI: `models:/m-…`.
 
-    It maps N×32×32×3 uint8 images, which it normalises, to N×10 probabilities. Its class names are in its metadata and
+    It maps N×H×H×3 uint8 images, which it normalises, to N×K probabilities. Its class names are in its metadata and
     in its tags.
 
     Args:

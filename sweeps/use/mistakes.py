@@ -29,12 +29,12 @@ class Mistake:
     """One misclassified image."""
 
     number: int
-    """Index among the test images; of a validation image, among the 50,000 training images."""
+    """Index among the test images; of a validation image, among the training images, or in its own part."""
     image_HWC: npt.NDArray[np.uint8]
     truth: int
-    """True class, 0 to 9."""
+    """True class, an index into the class names."""
     predicted: int
-    """Predicted class, 0 to 9."""
+    """Predicted class, an index into the class names."""
     probabilities_K: npt.NDArray[np.float32]
 
     @property
@@ -50,6 +50,7 @@ class Mistakes:
     run: str
     """Its display name."""
     of: Measured
+    class_names: tuple[str, ...]
     images: int
     """Number of classified images."""
     found: tuple[Mistake, ...]
@@ -110,6 +111,7 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
     return Mistakes(
         run=weights.run,
         of=of,
+        class_names=model.class_names,
         images=len(images),
         found=tuple(
             Mistake(
@@ -128,14 +130,18 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
 
 def _images(run: str, config: TrainingConfig, *, of: Measured) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
     """Return the images and the index of each in its data set."""
-    from cifar_core.data.load import load_test_images, load_training_images
-    from cifar_core.data.split import split_indices
+    from cifar_core.data.of_config import load_part
+    from cifar_core.data.split import first_indices, split_indices
 
+    data = config.data
     if of == "test":
-        images = load_test_images(progress=False)
+        images = load_part(data, "test")
         return images, np.arange(len(images))
-    training, _ = load_training_images(progress=False)
-    _, validation_V = split_indices(training.labels_N, config.data)
+    training = load_part(data, "validation" if data.has_own_validation else "train")
+    if data.has_own_validation:
+        validation_V = first_indices(training, data.validation_size, seed=data.split_seed)
+    else:
+        _, validation_V = split_indices(training.labels_N, data, keys_N=training.order_N)
     if not len(validation_V):
         raise SweepError(f"{run} was trained on all images and has no validation images: there is nothing to show")
     return training.subset(validation_V), validation_V

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from cifar_core.data.images import CLASS_NAMES
+from cifar_core.data.images import class_names_of
 from sweeps.core.errors import SweepError
 from sweeps.core.identity import trial_name
 from sweeps.core.trial import Outcome, TrialRecord
@@ -87,7 +87,10 @@ def pictures_of(record: TrialRecord, run_id: str, *, runs: Path) -> dict[str, by
         confusion, images = record.test.confusion, "test"
     if confusion is not None:
         pictures["confusion.png"] = confusion_matrix(
-            confusion, CLASS_NAMES, title=f"Confusion matrix of {name}", subtitle=f"{images} images; {about}"
+            confusion,
+            class_names_of(cast("TrainingConfig", record.config)),
+            title=f"Confusion matrix of {name}",
+            subtitle=f"{images} images; {about}",
         )
     mistakes = _mistakes(run_id, runs=runs)
     return pictures if mistakes is None else pictures | {"mistakes.png": mistakes}
@@ -103,21 +106,20 @@ def _inputs(config: TrainingConfig, *, name: str) -> bytes:
     import torch
 
     from cifar_core.augment import augment, denormalize
-    from cifar_core.data.load import load_training_images
-    from cifar_core.recipes import operations_of
+    from cifar_core.data.of_config import load_part
     from sweeps.pictures.grids import image_grid
 
-    stored = load_training_images(progress=False)[0].images_NHWC[:_INPUTS]
+    stored = load_part(config.data, "train").images_NHWC[:_INPUTS]
     generator = torch.Generator().manual_seed(config.seed)
     rows: list[Any] = [list(stored)]
     for _ in range(3):
         inputs = augment(
             torch.from_numpy(np.array(stored)),
-            operations=operations_of(config.data.augmentation),
-            normalization=config.data.normalization,
+            operations=config.data.operations,
+            normalization=config.data.constants,
             generator=generator,
         )
-        pixels = denormalize(inputs, normalization=config.data.normalization).permute(0, 2, 3, 1).numpy()
+        pixels = denormalize(inputs, normalization=config.data.constants).permute(0, 2, 3, 1).numpy()
         rows.append(list((255 * pixels).round().astype(np.uint8)))
     return image_grid(
         rows,
@@ -146,7 +148,7 @@ def mistakes_picture(of: Mistakes, shown: Sequence[Mistake], *, about: str) -> b
         truths=[each.truth for each in shown],
         predictions=[each.predicted for each in shown],
         probabilities=np.stack([each.probabilities_K for each in shown]),
-        class_names=CLASS_NAMES,
+        class_names=of.class_names,
         title=f"Most confident mistakes of {of.run}",
         subtitle=f"{about}\norange: predicted class and its probability; black: true class; grey: index of the image",
         numbers=[each.number for each in shown],

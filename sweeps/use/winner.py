@@ -43,7 +43,7 @@ def _store(sweep: str, weights: Weights, reader: MlflowReader, *, runs: Path) ->
     import numpy as np
 
     from cifar_core import Classifier
-    from cifar_core.data.load import load_training_images
+    from cifar_core.data.of_config import load_part
 
     curve = reader.curve(weights.run_id)
     val_accuracy = curve[-1].value("val_accuracy")
@@ -51,7 +51,7 @@ def _store(sweep: str, weights: Weights, reader: MlflowReader, *, runs: Path) ->
         "" if val_accuracy is None else f" Validation accuracy of this run: {accuracy(val_accuracy)}."
     )
     classifier = Classifier.load(weights.path, device="cpu")
-    images = load_training_images(progress=False)[0].images_NHWC[:2]
+    images = load_part(classifier.config.data, "train").images_NHWC[:2]
     about = ModelInfo(
         name=weights.run, run_id=weights.run_id, epochs=len(curve), description=description, tags={"sweep": sweep}
     )

@@ -135,11 +135,12 @@ def print_confusion(
     *,
     class_names: Sequence[str],
     of: Literal["test", "validation"] = "test",
+    heading: str | None = None,
 ) -> None:
     """Print the accuracy of each class, and the classes that its other images were predicted as."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("class", no_wrap=True)
-    table.add_column("test acc %" if of == "test" else "val acc %", justify="right", no_wrap=True)
+    table.add_column(heading or ("test acc %" if of == "test" else "val acc %"), justify="right", no_wrap=True)
     table.add_column("predicted as (images)", overflow="fold")
     for index, (name, counts) in enumerate(zip(class_names, confusion, strict=True)):
         wrong = sorted(((n, class_names[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)

@@ -287,8 +287,8 @@ class TestSummary:
     ) -> None:
         # Built once: initializing the 134 million weights of VGG16 takes seconds.
         layers = cifar_core.layer_table(build(model))
-        monkeypatch.setattr(cifar_core, "build_model", lambda config: None)
-        monkeypatch.setattr(cifar_core, "layer_table", lambda network: layers)
+        monkeypatch.setattr("cifar_core.models.build.network_of", lambda config: None)
+        monkeypatch.setattr(cifar_core, "layer_table", lambda network, **_: layers)
 
         for columns in (80, 84, 120):
             monkeypatch.setattr("sweeps.cli.terminal.PLAIN_WIDTH", columns)

@@ -170,7 +170,11 @@ FIELDS = configuration_fields()
 
 BETWEEN_VALUES = (
     "train_size + validation_size is",
-    "more than five pools",
+    "pools, which leave no pixel",
+    "should be less than or equal to",
+    "the images of cifar10 have",
+    "data source",
+    "names no data",
     "exactly one `normalize`",
     "crop to",
     "augmentation results in images of",
