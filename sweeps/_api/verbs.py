@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from cifar_core.common.user_modules import NETWORK
 from sweeps._api import functions as api
 from sweeps.core.commands import DEFAULT_RUNS
 from sweeps.files.budget import FULL_BUDGET, Budget
@@ -277,52 +278,70 @@ class TestSetResult(Printed):
 
     @property
     def configurations(self) -> pd.DataFrame:
-        """One row per configuration: means over its runs, as shares, with the 95 % interval of the test accuracy."""
+        """One row per configuration: means over its runs, with the 95 % interval of the first number, `test_accuracy`.
+
+        Accuracies are shares. Without a metric on validation data, its column has 0. A custom training has a column for
+        the metric of its search and for each number that its `test` returned.
+        """
         import pandas as pd
 
         from sweeps.analysis.statistics import mean_and_interval
 
         rows = []
         for each in self.found:
-            tests = [record.test.accuracy for record in each.records if record.test is not None]
-            validated = [record.epochs[-1].value("val_accuracy") or 0.0 for record in each.records]
-            mean, low, high = mean_and_interval(tests)
+            tests = [record.test.recorded for record in each.records if record.test is not None]
+            metric = self._metric
+            validated = [record.epochs[-1].value(metric) or 0.0 for record in each.records]
+            first, *others = [name for name in tests[0] if name != "test_loss" or len(tests[0]) == 1]
+            mean, low, high = mean_and_interval([test[first] for test in tests])
             rows.append(
                 {
                     "trial": each.records[0].trial,
-                    "val_accuracy": sum(validated) / len(validated),
-                    "test_accuracy": mean,
+                    metric: sum(validated) / len(validated),
+                    first: mean,
                     "ci_low": low,
                     "ci_high": high,
+                    **{name: sum(test[name] for test in tests) / len(tests) for name in others},
                     "runs": len(tests),
                 }
             )
         return pd.DataFrame(rows)
 
+    @property
+    def _metric(self) -> str:
+        """The metric in the column before the test results."""
+        record = self.found[0].records[0]
+        return record.metric if record.test is not None and record.test.numbers else "val_accuracy"
+
     def print_to(self, console: Console) -> None:
         """Print a line per configuration, the confusion matrix of the first, and the test-set accesses."""
         from rich.table import Table
 
-        from sweeps.core.formatting import percent, plural, print_sentence
+        from sweeps.core.formatting import metric_cell, metric_heading, plural, print_sentence
         from sweeps.tasks.registry import describe, task_of
         from sweeps.views.show import print_confusion
 
+        rows = self.configurations
+        names = [name for name in rows.columns if name not in ("trial", "ci_low", "ci_high", "runs")]
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("configuration of", "val acc %", "test acc %", "runs"):
+        short = {"val_accuracy": "val acc %", "test_accuracy": "test acc %"}
+        for heading in ("configuration of", *(short.get(name) or metric_heading(name) for name in names), "runs"):
             table.add_column(heading, justify="left" if heading == "configuration of" else "right", no_wrap=True)
         table.add_column("configuration", overflow="fold")
-        for each, row in zip(self.found, self.configurations.to_dict(orient="records"), strict=True):
-            low, high, mean = row["ci_low"], row["ci_high"], percent(row["test_accuracy"])
-            known = low is not None and low == low  # not NaN
-            shown = f"{mean} ({percent(low)}–{percent(high)})" if known else mean
+        for each, row in zip(self.found, rows.to_dict(orient="records"), strict=True):
+            cells = {name: metric_cell(name, row[name]) for name in names}
+            low, high = row["ci_low"], row["ci_high"]
+            if low is not None and low == low:  # not NaN
+                cells[names[1]] += f" ({metric_cell(names[1], low)}–{metric_cell(names[1], high)})"
             about = describe(each.records[0].config)
-            table.add_row(f"trial {row['trial']}", percent(row["val_accuracy"]), shown, str(row["runs"]), about)
+            table.add_row(f"trial {row['trial']}", *cells.values(), str(row["runs"]), about)
         console.print(table)
         confusion = _summed([record for record in self.found[0].records if record.test is not None])
         if confusion is not None:
             config = self.found[0].records[0].config
             print_confusion(confusion, console, class_names=task_of(config).class_names(config))
-        count = f"{plural(self.measured, 'run')} evaluated on the test images"
+        on = "images" if task_of(self.found[0].records[0].config).code_kind is NETWORK else "part"
+        count = f"{plural(self.measured, 'run')} evaluated on the test {on}"
         print_sentence(console, count if self.measured else "nothing to evaluate: all results are already recorded")
         for line in self.accesses:
             print_sentence(console, line)

@@ -36,7 +36,7 @@ def finalize(sweep: str, top: int, runs: Path) -> None:
             sweep,
             top=top,
             runs=runs,
-            on_measure=lambda record: click.echo(f"evaluating {record.name} on the test images"),
+            on_measure=lambda record: click.echo(f"evaluating {record.name} on the test part"),
         )
     found.print_to(console())
     if found.measured:

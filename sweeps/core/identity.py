@@ -40,8 +40,8 @@ class Protocol:
 
     @property
     def budget(self) -> int:
-        """Training images times epochs."""
-        return self.train_images * self.epochs
+        """Training images times epochs; epochs for a task without images."""
+        return (self.train_images or 1) * self.epochs
 
     def reduced_from(self, *, full_epochs: int | None, full_train_images: int | None) -> str | None:
         """Return a text that describes how a full budget was reduced to this one; None if it was not.
@@ -60,6 +60,8 @@ class Protocol:
         return 0, -self.budget
 
     def __str__(self) -> str:
+        if not self.train_images:  # a task without images; a program may have any number of epochs
+            return f"trained for {self.epochs} epochs" if self.epochs else "trained to its end"
         return (
             f"{self.validation_images} validation images of split {self.split_seed}, "
             f"trained on {self.train_images} for {self.epochs} epochs{_of_data(self.data)}"

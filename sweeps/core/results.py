@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 Confusion = tuple[tuple[int, ...], ...]
 """Number of examples of each true class (row) and predicted class (column)."""
+
+TEST_PREFIX = "test_"
+"""Beginning of the recorded names of numbers on the test part."""
 
 _COMMON_FIELDS = ("epoch", "seconds", "finished_at", "val_confusion")
 
@@ -60,20 +64,32 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TestResult:
-    """The result of a complete run on the test images."""
+    """The result of a complete run on the test part: of images, or the numbers of a custom training."""
 
     __test__ = False  # a record, not a class of tests
 
-    loss: float
-    """Mean cross-entropy in nats."""
-    correct: bytes
+    loss: float = math.nan
+    """Mean cross-entropy in nats; NaN for a custom training."""
+    correct: bytes = b""
     """One bit per image in the order of the file, 1 for a correct prediction (`numpy.packbits`)."""
-    count: int
-    """Number of test images."""
+    count: int = 0
+    """Number of test images; 0 for a custom training."""
     confusion: Confusion | None = None
     """None if it is missing in the record."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Recorded name, such as `test_rmse`, to value of each number of a custom training."""
 
     @property
-    def accuracy(self) -> float:
-        """Share of correct predictions, 0 to 1."""
+    def accuracy(self) -> float | None:
+        """Share of correct predictions, 0 to 1; None if a custom training returned none."""
+        if not self.count:
+            return self.numbers.get("test_accuracy")
         return int.from_bytes(self.correct, "big").bit_count() / self.count
+
+    @property
+    def recorded(self) -> Mapping[str, float]:
+        """Recorded name to value of all its numbers."""
+        if not self.count:
+            return self.numbers
+        assert self.accuracy is not None, "there are images"
+        return {"test_accuracy": self.accuracy, "test_loss": self.loss}

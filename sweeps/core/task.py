@@ -115,6 +115,8 @@ class TaskConfig(Protocol):
 
 LAST_SEED = 2**32 - 1
 """The largest valid seed."""
+FILES = "files"
+"""Name of the folder of a training's own files (`Training.use_folders`), next to its checkpoint."""
 
 Part = Any
 """Training and validation data of one trial, never test data."""
@@ -449,6 +451,14 @@ class Task(ABC, Generic[ConfigT]):
         return 0
 
     # Test part, which no trial receives
+
+    def test_fault(self, config: ConfigT) -> str | None:
+        """Return why complete runs cannot be measured on a test part, and what to do; None if they can."""
+        return f"{self.label(config)} has no test part"
+
+    def seals_data(self, config: ConfigT) -> bool:
+        """Return whether a part of a configuration's data is withheld from its training."""
+        return False
 
     def load_test(self, config: ConfigT) -> Any:
         """Return the test part of a configuration's data. The runner calls it only to measure a complete run.

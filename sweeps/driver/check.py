@@ -341,6 +341,8 @@ def _test_part(task: AnyTask, first: Trained) -> Line:
     title = "does not read the test part"
     if first.error_class == SEALED:
         return _line(TEST_PART, title, Verdict.FAILED, _indented(first.traceback or first.error or ""))
+    if not first.seals_data:
+        return _line(TEST_PART, title, Verdict.SKIPPED, f"{task.name} declares no data with a test part")
     return _line(TEST_PART, title, Verdict.OK, "it was trained without it")
 
 

@@ -54,6 +54,8 @@ class Trained:
     error: str | None = None
     error_class: str | None = None
     traceback: str | None = None
+    seals_data: bool = False
+    """Whether a part of the data was withheld from it."""
     changed_state: list[str] = field(default_factory=list)
     """Parts of the process that are different afterwards."""
 
@@ -164,7 +166,7 @@ def _take(answer: dict[str, Any], observed: Observed) -> None:
         if "epoch" in answer:
             training.epochs.append(answer["epoch"])
             training.seconds.append(answer["seconds"])
-        for name in ("outcome", "error", "error_class", "traceback", "changed_state"):
+        for name in ("seals_data", "outcome", "error", "error_class", "traceback", "changed_state"):
             setattr(training, name, answer.get(name, getattr(training, name)))
     else:
         for name, value in answer.items():
@@ -209,6 +211,7 @@ def _train(task: AnyTask, order: Order, request: dict[str, Any], *, tell: Callab
     tell()
     try:
         parts = task.load_parts([config])
+        tell(seals_data=task.seals_data(config))
     except UserError as error:
         tell(outcome=Outcome.FAILED.value, error=str(error), error_class=type(error).__name__)
         return

@@ -84,6 +84,8 @@ def _measure(
 ) -> list[TrialRecord]:
     checkpoints = SweepCheckpoints(folder)
     task = task_of(untested[0].config)
+    if (fault := task.test_fault(untested[0].config)) is not None:
+        raise SweepError(f"{folder.sweep} cannot be evaluated on a test part: {fault}.")
     for record in untested:
         run = f"{folder.sweep}, {record.name}"
         require_same_code(record.config, record.source, run=run, sweep=folder.path, trains=False)

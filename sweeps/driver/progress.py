@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
-from sweeps.core.formatting import OUTCOME_STYLES, accuracy, duration, log_path, metric_text, print_sentence
+from sweeps.core.formatting import OUTCOME_STYLES, duration, log_path, metric_text, print_sentence
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.state import Measuring, SweepState
 from sweeps.system.output import is_notebook
@@ -85,7 +85,8 @@ class PlainProgress:
         seed = f", seed {record.config.seed}"
         # The last measurement ends the phase, so that the state has no counts any more.
         now = self._state.measuring or Measuring(done=before.of, of=before.of)
-        return f"{now} ({record.name}{seed}: {accuracy(record.test.accuracy)})"
+        name, value = next(iter(record.test.recorded.items()))
+        return f"{now} ({record.name}{seed}: {metric_text(name, value)})"
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False)

@@ -95,7 +95,7 @@ class ChildRun:
         if record.test is None:
             return False
         if self.written is None:
-            return "test_accuracy" not in self.metrics
+            return not self.metrics >= {*list(record.test.recorded)[:1]}  # the loss may be missing if it is not finite
         return self.written.test != record.test
 
     def changed_tags(self, record: TrialRecord, *, defaults: Mapping[str, str]) -> dict[str, str]:

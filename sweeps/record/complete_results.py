@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from cifar_core.common.user_modules import NETWORK
 from sweeps.core.errors import RecordError
-from sweeps.core.results import TestResult
+from sweeps.core.results import TEST_PREFIX, TestResult
 from sweeps.core.trial import CompleteResult
 from sweeps.record.mapping import recorded_config
 from sweeps.record.reader import MlflowReader
 from sweeps.record.trial_run import TrialRun
+from sweeps.tasks.registry import task_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,15 +57,23 @@ class CompleteResults:
     def _read(self, run: TrialRun) -> CompleteResult:
         run_id, metrics = run.run_id, run.metrics
         millions = metrics.get("parameters_millions")
-        correct = self._reader.correctness(run_id) if "test_accuracy" in metrics else None
+        epochs = tuple(self._reader.curve(run_id))
+        config = recorded_config(run.tags, run.params)
         test = None
+        correct = None
+        if config is not None and task_of(config).code_kind is not NETWORK:
+            trained = epochs[-1].metrics if epochs else {}
+            numbers = {
+                name: value for name, value in metrics.items() if name.startswith(TEST_PREFIX) and name not in trained
+            }
+            test = TestResult(numbers=numbers) if numbers else None
+        elif "test_accuracy" in metrics:
+            correct = self._reader.correctness(run_id)
         if correct is not None:
             loss = metrics.get("test_loss", run.not_finite.get(("test_loss", 0)))
             if loss is None:
                 raise ValueError("its test_loss is missing")
             test = TestResult(loss=loss, correct=_packed(correct), count=len(correct), confusion=run.confusion)
-        epochs = tuple(self._reader.curve(run_id))
-        config = recorded_config(run.tags, run.params)
         if config is not None and config.epochs and len(epochs) != config.epochs:
             raise ValueError(f"{len(epochs)} of its {config.epochs} epochs can be read")
         return CompleteResult(

@@ -190,8 +190,7 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
     ended = record.epochs[-1].finished_at if record.epochs else record.started
     values: dict[str, float] = {}
     if record.test is not None:
-        values["test_accuracy"] = record.test.accuracy
-        values["test_loss"] = record.test.loss
+        values |= record.test.recorded
     if record.goal is not None and record.epochs and (value := record.epochs[-1].value(record.metric)) is not None:
         values[OBJECTIVE] = value
     if record.outcome.is_final:
@@ -361,7 +360,7 @@ def _not_finite(record: TrialRecord) -> str | None:
         for name, value in measured(result).items()
         if not math.isfinite(value)
     ]
-    if record.test is not None and not math.isfinite(record.test.loss):
+    if record.test is not None and record.test.count and not math.isfinite(record.test.loss):
         found.append(("test_loss", 0, str(record.test.loss)))
     while len(json.dumps(found)) > MAX_TAG:
         found = found[len(found) // 2 :]

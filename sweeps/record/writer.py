@@ -332,7 +332,7 @@ class Tracker:
         """Write the changes: the outcome after the epochs, the status last, so that a complete run has all values."""
         from mlflow.exceptions import MlflowException
 
-        if record.test is not None and child.lacks_test(record):
+        if record.test is not None and record.test.count and child.lacks_test(record):
             try:
                 self._log_correctness(child.run_id, record.test)
             except MlflowException:

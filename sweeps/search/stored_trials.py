@@ -61,7 +61,9 @@ def epoch_attribute(epoch: int) -> str:
 
 def store_test(study: optuna.Study, number: int, test: TestResult) -> None:
     """Store a trial's result on the test images in the study, since Optuna's trial has ended by then."""
-    stored = {"loss": test.loss, "correct": test.correct.hex(), "count": test.count, "confusion": test.confusion}
+    stored: dict[str, Any] = {"numbers": dict(test.numbers)}
+    if test.count:
+        stored = {"loss": test.loss, "correct": test.correct.hex(), "count": test.count, "confusion": test.confusion}
     study.set_user_attr(f"test:{number}", stored)
 
 
@@ -130,6 +132,8 @@ def _rung(stored: Mapping[str, Any] | None) -> RungLabel | None:
 def _test(stored: Mapping[str, Any] | None) -> TestResult | None:
     if stored is None:
         return None
+    if "numbers" in stored:
+        return TestResult(numbers=stored["numbers"])
     return TestResult(
         loss=stored["loss"],
         correct=bytes.fromhex(stored["correct"]),

@@ -10,8 +10,10 @@ from pathlib import Path
 from cifar_core.common.files import atomic_write, previous_file
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import StoreError
+from sweeps.core.task import FILES
 from sweeps.store.bucket import Bucket
 from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
+from sweeps.store.run_folder import FolderInBucket
 from sweeps.store.storage_note import NOTE_FILE
 
 
@@ -96,21 +98,30 @@ class SweepCheckpoints:
             return None
         with atomic_write(path) as file:
             file.write(content)
+        FolderInBucket(path.parent / FILES, self._bucket, f"{self._below}/{key}/{FILES}").fetch()
         return path
 
     def belongs_to_sweep(self, path: Path, key: str) -> bool:
         """Return whether a file from `find_checkpoints` belongs to this sweep."""
         return path == self._local / key / CHECKPOINT_FILE
 
-    def put(self, key: str, content: bytes) -> None:
+    def put(self, key: str, content: bytes, *, files: Path) -> None:
         """Write the checkpoint of a run, copied from another sweep.
+
+        Args:
+            key: Key of the run.
+            content: Content of the checkpoint.
+            files: Folder of the training's own files, which may not exist.
 
         Raises:
             StoreError: The storage cannot be written.
         """
         if self._bucket is not None:
+            FolderInBucket(files, self._bucket, f"{self._below}/{key}/{FILES}").put()
             self._bucket.write(f"{self._below}/{key}/{CHECKPOINT_FILE}", content)
             return
+        if files.is_dir():
+            shutil.copytree(files, self._local / key / FILES, dirs_exist_ok=True)
         with atomic_write(self._local / key / CHECKPOINT_FILE) as file:
             file.write(content)
 

@@ -14,8 +14,6 @@ from sweeps.core.address import is_bucket
 from sweeps.core.errors import StoreError
 from sweeps.store.bucket import Bucket, open_bucket
 
-FILES = "files"
-"""Name of the folder next to a checkpoint."""
 _ARTIFACTS = ".artifacts"
 
 

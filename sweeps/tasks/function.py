@@ -13,20 +13,23 @@ Its keywords are the parameters of the search (`function_signature`). It yields 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cifar_core.common.errors import CheckpointError
+from cifar_core.common.files import existing_versions
 from cifar_core.common.user_modules import FUNCTION
-from sweeps.core.results import EpochResult
-from sweeps.core.task import Parts, Task
-from sweeps.tasks.function_data import DATA, DataSet, TrialData, load_data, seal_data, size_of
+from sweeps.core.results import EpochResult, TestResult
+from sweeps.core.task import FILES, Part, Parts, Task
+from sweeps.system.machine import local_gpus
+from sweeps.tasks.function_data import DATA, TEST, DataSet, TrialData, load_data, seal_data, size_of
 from sweeps.tasks.function_signature import (
     FunctionConfig,
     config_type_of,
@@ -34,8 +37,9 @@ from sweeps.tasks.function_signature import (
     required_keywords,
     untyped_keywords,
 )
+from sweeps.tasks.function_test import TEST_FUNCTION, call_test, test_function
 from sweeps.tasks.function_training import FunctionTraining, read_checkpoint
-from sweeps.tasks.function_trial import Saved
+from sweeps.tasks.function_trial import Saved, Trial, seed_generators
 from sweeps.tasks.values import short_value
 
 _MAX_DESCRIBED = 3
@@ -132,8 +136,8 @@ class FunctionTask(Task[FunctionConfig]):
         stored = read_checkpoint(path)
         if stored["config"] != json.loads(config.model_dump_json()):
             raise CheckpointError(f"{path} is of another configuration. Delete it, or use another sweep name")
-        saved = Saved(epoch=stored["saved"], state=stored["state"], generators=stored.get("generators"))
-        history = [EpochResult.from_dict(each) for each in stored["history"]][: saved.epoch]
+        saved = _saved(stored)
+        history = _history(stored)[: saved.epoch]
         return self._training(config, part, device=device, history=history, saved=saved)
 
     def _training(
@@ -141,12 +145,10 @@ class FunctionTask(Task[FunctionConfig]):
     ) -> FunctionTraining:
         function = self.function
         seal_data(self._module)
-        # Recorded values have JSON types, such as a list for a tuple; the function gets the annotated types.
-        typed = self.config_type.model_validate(config.model_dump())
         return FunctionTraining(
             function,
             config,
-            arguments={name: getattr(typed, name) for name in config.arguments()},
+            arguments=self._arguments(config),
             files=self.named_files(config),
             device=device,
             data=None if part is None else TrialData(part, module=self._module),
@@ -154,6 +156,91 @@ class FunctionTask(Task[FunctionConfig]):
             saved=saved,
         )
 
+    def _arguments(self, config: FunctionConfig) -> dict[str, Any]:
+        # Recorded values have JSON types, such as a list for a tuple; the function gets the annotated types.
+        typed = self.config_type.model_validate(config.model_dump())
+        return {name: getattr(typed, name) for name in config.arguments()}
+
     def is_complete(self, checkpoint: Path) -> bool:
         stored = read_checkpoint(checkpoint)
         return bool(len(stored["history"]) == stored["config"]["epochs"])
+
+    def test_fault(self, config: FunctionConfig) -> str | None:
+        if self._test_function is not None:
+            return None
+        return (
+            f"{self._module} has no function `{TEST_FUNCTION}(trial, **config)` that evaluates a complete run. Add it"
+        )
+
+    @property
+    def _test_function(self) -> Callable[..., Any] | None:
+        assert self.function is not None, "imported"
+        return test_function(self._module)
+
+    def seals_data(self, config: FunctionConfig) -> bool:
+        return self._data_set is not None and TEST in self._data_set.parts
+
+    def load_test(self, config: FunctionConfig) -> Any:
+        return None if self._data_set is None else self._data_set.test
+
+    def measure(
+        self, checkpoint: Path, test: Any, *, device: str, part_of: Callable[[FunctionConfig], Part]
+    ) -> TestResult:
+        function = self._test_function
+        if function is None:
+            raise CheckpointError(f"the function {self.name} has no test part")
+        seal_data(self._module)
+        device = ("cuda" if local_gpus() else "cpu") if device == "auto" else device
+        stored = read_checkpoint(file := _readable(checkpoint))
+        config = FunctionConfig.model_validate(stored["config"])
+        part = part_of(config)
+        saved, history = _saved(stored), _history(stored)
+        if len(history) < config.epochs:  # the last checkpoint is damaged
+            training = self.load(file, config, part, device=device)
+            training.use_folders(checkpoint.parent / FILES, None)
+            rest = training.epochs(on_step=lambda loss: None)
+            while len(training.history) < config.epochs:
+                next(rest)
+            saved, history = training.saved, list(training.history)
+        if 0 < saved.epoch < config.epochs:
+            raise CheckpointError(
+                f"{self.name} saved its last state after epoch {saved.epoch} of {config.epochs}. Call trial.save in "
+                "the last epoch, so that this state is evaluated"
+            )
+        data = None
+        if part is not None or test is not None:
+            data = TrialData({**(part or {}), **({} if test is None else {TEST: test})}, module=self._module)
+        seed_generators(config.seed)
+        trial = Trial(
+            seed=config.seed,
+            device=device,
+            cpus=int(os.environ.get("OMP_NUM_THREADS", "1")),
+            saved=saved,
+            data=data,
+            folder=checkpoint.parent / FILES,
+        )
+        arguments = {**self._arguments(config), "epochs": config.epochs, "seed": config.seed}
+        name = f"{self._module}:{TEST_FUNCTION}"
+        return call_test(function, trial, arguments, trained=history[-1].metrics, name=name)
+
+
+def _saved(stored: Mapping[str, Any]) -> Saved:
+    return Saved(epoch=stored["saved"], state=stored["state"], generators=stored.get("generators"))
+
+
+def _history(stored: Mapping[str, Any]) -> list[EpochResult]:
+    return [EpochResult.from_dict(each) for each in stored["history"]]
+
+
+def _readable(checkpoint: Path) -> Path:
+    """Return the newest checkpoint that can be read, of a file and its previous version.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    *files, last = existing_versions(checkpoint)
+    for file in files:
+        with contextlib.suppress(CheckpointError):
+            read_checkpoint(file)
+            return file
+    return last

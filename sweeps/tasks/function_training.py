@@ -61,11 +61,12 @@ class FunctionTraining(Training):
         self._device = device
         self._data = data
         self._history = list(history)
-        self._saved = saved or Saved(epoch=0)
+        self.saved = saved or Saved(epoch=0)
+        """The state that the function saved last."""
         self._folder: Path | None = None
         self._artifacts: Path | None = None
 
-    def use_folders(self, folder: Path, artifacts: Path) -> None:
+    def use_folders(self, folder: Path, artifacts: Path | None) -> None:
         self._folder, self._artifacts = folder, artifacts
 
     @property
@@ -87,7 +88,7 @@ class FunctionTraining(Training):
             seed=config.seed,
             device=self._device,
             cpus=int(self.environment["threads"]),
-            saved=self._saved,
+            saved=self.saved,
             data=self._data,
             folder=self._folder,
             artifacts=self._artifacts,
@@ -101,7 +102,7 @@ class FunctionTraining(Training):
             self._history.append(self._result(values, seconds=time.perf_counter() - began))
             if len(self._history) == config.epochs and next(results, None) is not None:  # runs the code after its loop
                 raise ModelError(f"{config.train} yielded more than {config.epochs} results. Yield `epochs` times")
-            self._saved = trial.epoch_ended(len(self._history))
+            self.saved = trial.epoch_ended(len(self._history))
             yield self._history[-1]
             began = time.perf_counter()
         raise ModelError(
@@ -124,9 +125,9 @@ class FunctionTraining(Training):
             "format": CHECKPOINT_FORMAT,
             "config": json.loads(self._config.model_dump_json()),
             "history": [result.as_dict() for result in self._history],
-            "saved": self._saved.epoch,
-            "state": self._saved.state,
-            "generators": self._saved.generators,
+            "saved": self.saved.epoch,
+            "state": self.saved.state,
+            "generators": self.saved.generators,
         }
         write_with_checksum(path, pickle.dumps(content))
 

@@ -215,6 +215,12 @@ class ImageClassification(Task[TrainingConfig]):
             if rows
         ]
 
+    def test_fault(self, config: TrainingConfig) -> str | None:
+        return None
+
+    def seals_data(self, config: TrainingConfig) -> bool:
+        return True
+
     def load_test(self, config: TrainingConfig) -> LabelledImages:
         from cifar_core.data.of_config import load_part
 

@@ -19,10 +19,10 @@ import filelock
 from cifar_core.common.checksum_file import checksum_fault
 from cifar_core.common.files import previous_file
 from sweeps.core.errors import RecordError, SweepBusyError, SweepError
+from sweeps.core.task import FILES
 from sweeps.core.trial import Outcome
 from sweeps.record.deleted_runs import find_deleted_runs, purge_deleted_runs
 from sweeps.store.folder import CHECKPOINT_FILE, SweepFolder
-from sweeps.store.run_folder import FILES
 from sweeps.upkeep.inventory import Inventory, SweepInventory
 
 MIN_AGE_SECONDS = 600

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from sweeps.core.errors import RecordError, StoreError, SweepError
+from sweeps.core.task import FILES
 from sweeps.core.trial import Outcome
 from sweeps.record.ownership import JournalRuns, read_owners
 from sweeps.record.reader import MlflowReader
@@ -53,9 +55,11 @@ def _copy(file: Path, key: str, checkpoints: SweepCheckpoints, folder: SweepFold
             target = folder.checkpoints / key / CHECKPOINT_FILE
             with contextlib.suppress(OSError):
                 target.parent.mkdir(parents=True, exist_ok=True)
+                if (file.parent / FILES).is_dir():
+                    shutil.copytree(file.parent / FILES, target.parent / FILES, dirs_exist_ok=True)
                 os.link(file, target)
                 return
-        checkpoints.put(key, file.read_bytes())
+        checkpoints.put(key, file.read_bytes(), files=file.parent / FILES)
     except (OSError, StoreError) as error:
         raise SweepError(
             f"nothing was deleted, because {folder.sweep} uses the weights of {key} and they cannot be copied to it "

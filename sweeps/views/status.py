@@ -73,7 +73,7 @@ def _columns(state: SweepState) -> dict[str, Sequence[str]]:
     if any(record.rung is not None for record in records):
         columns["seed"] = [str(record.config.seed) for record in records]
     columns["epochs"] = [record.epochs_text.replace(" of ", "/") for record in records]
-    if any(record.test is not None for record in records):
+    if any(record.test is not None and record.test.accuracy is not None for record in records):
         columns["test acc %"] = [percent(record.test.accuracy if record.test else None) for record in records]
     columns[metric_heading(state.metric)] = [metric_cell(state.metric, state.value(record)) for record in records]
     columns["time"] = [duration(record.train_seconds) for record in records]

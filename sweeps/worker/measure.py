@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cifar_core.common.errors import CheckpointError, SourceChangedError
 from sweeps.core.errors import StoreError
 from sweeps.core.results import TestResult
+from sweeps.core.task import FILES
 from sweeps.store.checkpoints import SweepCheckpoints, find_checkpoints
 from sweeps.worker.trial_files import local_checkpoint
 
@@ -70,6 +71,6 @@ def fetch_weights(task: AnyTask, key: str, *, runs: Path, to: SweepCheckpoints) 
                 if not task.is_complete(found):
                     continue
                 if not to.belongs_to_sweep(found, key):
-                    to.put(key, found.read_bytes())
+                    to.put(key, found.read_bytes(), files=found.parent / FILES)
                 return True
     return False

@@ -20,9 +20,10 @@ from cifar_core.common.files import previous_file
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import StorageUnreachableError, StoreError, SupersededError
 from sweeps.core.job import Job
+from sweeps.core.task import FILES
 from sweeps.store.bucket import Bucket, open_bucket
 from sweeps.store.folder import CHECKPOINT_FILE
-from sweeps.store.run_folder import FILES, FolderInBucket, artifacts_name
+from sweeps.store.run_folder import FolderInBucket, artifacts_name
 from sweeps.system.machine import has_surely_exited, pid_namespace
 
 RETRY_SECONDS = 120.0

@@ -21,13 +21,16 @@ import os, random
 import numpy as np
 SEEN = []
 
+def data():
+    return {"noise": np.ones(1), "test": np.zeros(1)}
+
 def good(trial, *, rate: float = 0.1, epochs: int = 5):
     rng = np.random.default_rng(trial.seed)
     weight = rng.normal()
     if saved := trial.load():
         weight, rng.bit_generator.state = saved
     for epoch in range(trial.epoch, epochs):
-        weight = weight * (1 - rate) + rng.normal() + random.random()
+        weight = weight * (1 - rate) + rng.normal() + random.random() * trial.data["noise"][0]
         (trial.folder / "weight").write_text(str(weight))
         trial.save((weight, rng.bit_generator.state))
         yield {"val_loss": weight**2}
@@ -81,7 +84,7 @@ def test_each_broken_promise_is_named_with_its_line_and_advice(loops: Path, cli:
     assert result.exit_code == 1, result.output
     failed = [line for line in result.stdout.splitlines() if line.startswith("FAILED")]
     assert len(failed) == 4, result.stdout
-    assert "wrote weights.npy (loops.py, line 22). Write to trial.folder" in failed[0]
+    assert "wrote weights.npy (loops.py, line 25). Write to trial.folder" in failed[0]
     assert "resumed after epoch 1. Save everything that the next epoch depends on" in failed[1]
     assert "all numbers are equal under seeds 0 and 1. Use trial.seed" in failed[2]
     assert "after two other trials. Create models" in failed[3]
@@ -99,7 +102,7 @@ def lines_of(loops: Path, monkeypatch: pytest.MonkeyPatch, *processes: Observed)
     return {line.promise: line for line in check_of_file(file_of(loops, "good")).run()}
 
 
-DONE = Trained(epochs=[{"val_loss": 1.0}, {"val_loss": 2.0}], seconds=[1.0, 2.0], outcome="complete")
+DONE = Trained(epochs=[{"val_loss": 1.0}, {"val_loss": 2.0}], seconds=[1.0, 2.0], outcome="complete", seals_data=True)
 OTHER = replace(DONE, epochs=[{"val_loss": 1.0}, {"val_loss": 2.5}])
 
 
@@ -125,6 +128,15 @@ def test_without_equal_numbers_under_one_seed_the_rest_is_skipped(loops: Path, m
 
     assert "trial.seed" in lines["same_seed"].text
     assert [name for name, line in lines.items() if line.verdict == "skipped"] == ["resumes", "other_seed", "process"]
+
+
+def test_reading_the_test_part_is_its_own_line(loops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Trained(outcome="failed", error="SealedDataError: no", error_class="SealedDataError", seals_data=True)
+
+    lines = lines_of(loops, monkeypatch, one(read))
+
+    assert {name: line.verdict.value for name, line in lines.items()} == {"numbers": "skipped", "test_part": "FAILED"}
+    assert lines["test_part"].text == "SealedDataError: no"
 
 
 @pytest.mark.parametrize(
