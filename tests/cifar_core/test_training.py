@@ -511,7 +511,7 @@ def test_a_state_of_another_configuration_is_refused_at_the_call(
     images: tuple[LabelledImages, LabelledImages],
     fresh: Callable[[TrainingConfig], TrainingState],
 ) -> None:
-    with pytest.raises(StateMismatchError, match=r"another configuration: train with state\.config"):
+    with pytest.raises(StateMismatchError, match=r"another configuration. Train with state\.config"):
         train(config(), *images, state=fresh(config(**changes)))
 
 
@@ -533,7 +533,7 @@ def test_a_state_for_another_number_of_images_is_refused_at_the_call(
 
 
 def test_half_precision_on_a_cpu_is_refused_with_a_remedy() -> None:
-    with pytest.raises(DeviceError, match="use float32 or bfloat16"):
+    with pytest.raises(DeviceError, match="Use float32 or bfloat16"):
         start(config(precision="float16"), train_size=200, device="cpu")
 
 

@@ -369,7 +369,7 @@ class TestMistakes:
 
         assert result.exit_code == 2
         assert "--validation" in result.stderr
-        assert f"name one of its tested replicates: {untested.removesuffix('-s0')}-s1" in result.stderr
+        assert f"name one of its replicates that were: {untested.removesuffix('-s0')}-s1" in result.stderr
         assert snapshot(finalized) == before
 
     def test_of_validation_images_open_no_test_image(

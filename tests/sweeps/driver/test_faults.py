@@ -256,5 +256,5 @@ def test_the_command_for_later_selects_the_same_part_of_a_ladder(
     result = cli("ladder", path, *part)
 
     assert result.exit_code == 0, result.output
-    assert f"Run `sweeps ladder {path} {' '.join(part)}` later" in result.stderr
+    assert f"Run `sweeps ladder {path} {' '.join(part)}` to show it" in result.stderr
     assert {run.tags["rung"] for run in written(recorded_runs, sweep="steps")} == {"b"}

@@ -160,7 +160,7 @@ def test_another_sweep_reuses_the_results(runs: Path, start: Start) -> None:
 
     result = start("--set", "name=other")
 
-    assert "2 reused from earlier runs" in result.stdout
+    assert "2 of them reused from earlier runs" in result.stdout
     assert all("reused_from" in run.tags for run in written(runs, sweep="other"))
 
 
@@ -447,7 +447,7 @@ class TestNewStudies:
 
         result = start()
 
-        assert "2 reused from earlier runs" in result.stdout
+        assert "2 of them reused from earlier runs" in result.stdout
         after = written(runs)
         assert after[:2] == before
         assert [run.tags["trial"] for run in after] == ["0", "1", "2", "3"]

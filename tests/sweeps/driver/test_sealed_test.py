@@ -91,7 +91,7 @@ def test_the_confirmed_best_is_measured_once_and_each_of_its_seeds(
     result = cli("finalize", "tiny", "--runs", runs)
 
     assert result.exit_code == 0, result.output
-    assert "2 runs measured" in result.stdout
+    assert "2 runs evaluated" in result.stdout
     assert "sealed test" in (runs / "reports" / "tiny.html").read_text(encoding="utf-8")
     images = load_test_images(progress=False)
     accuracies = []
@@ -133,7 +133,7 @@ def test_only_new_runs_are_measured_and_every_access_is_logged(runs: Path, searc
 
     result = cli("finalize", "tiny", "--runs", runs)
 
-    assert "1 run measured" in result.stdout
+    assert "1 run evaluated" in result.stdout
     assert [len(look.runs) for look in read_accesses(runs, sweep="tiny")] == [2, 1]
     assert "the test set was opened 2 times for tiny, last by " in cli("leaderboard", "tiny", "--runs", runs).stdout
 
@@ -237,5 +237,5 @@ def test_status_shows_the_progress_of_finalize(
     monkeypatch.setattr(sealed_test, "measure_on_test", watched)
     assert cli("finalize", "tiny", "--runs", runs).exit_code == 0
 
-    assert [line.partition(" by ")[0] for line in seen] == ["tiny: finalized"] * 2
+    assert [line.partition(" by ")[0] for line in seen] == ["tiny: being finalized"] * 2
     assert ["evaluating on the test images: 0 of 2" in seen[0], "1 of 2" in seen[1]] == [True, True]

@@ -229,7 +229,7 @@ def test_a_folder_that_became_a_link_is_not_deleted(runs: Path, tmp_path: Path) 
     shutil.move(orphan, tmp_path / "outside")
     orphan.symlink_to(tmp_path / "outside")
 
-    with pytest.raises(SweepError, match="leads out"):
+    with pytest.raises(SweepError, match="is now outside"):
         free(found, runs=runs)
 
     assert (tmp_path / "outside" / "state.pt").exists()
