@@ -15,7 +15,7 @@ from sweeps.tasks.metric_names import METRIC_NAME
 
 TEST_FUNCTION = "test"
 _TRIAL = "trial"
-"""Name of the first parameter, by which the function is told from a test of another kind."""
+"""Name of the first parameter, by which the function is distinguished from a test of another kind."""
 _SHARE = "test_accuracy"
 
 
