@@ -70,9 +70,7 @@ def test_a_complete_run_is_evaluated_with_its_state_files_and_arguments(project:
 
 
 @pytest.mark.parametrize("saved_epochs", [(1, 2), (2,)], ids=["the last is missing", "one"])
-def test_a_run_with_a_damaged_last_checkpoint_is_trained_again(
-    project: Path, saved_epochs: tuple[int, ...]
-) -> None:
+def test_a_run_with_a_damaged_last_checkpoint_is_trained_again(project: Path, saved_epochs: tuple[int, ...]) -> None:
     assert measured(write(project), project / "run", saved_epochs=saved_epochs).numbers["test_rmse"] == 15.1
 
 
