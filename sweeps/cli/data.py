@@ -163,7 +163,8 @@ def _findings(report: Report) -> list[str]:
     lines = [f"sizes {_size(small)} to {_size(large)}, median {_size(usual)}; scaled and cropped to {size}"]
     if report.test_share is not None:
         lines.append(
-            f"test part: {100 * report.test_share:.0f} % of the images, by a hash of the content; near-duplicates stay together"
+            f"test part: {100 * report.test_share:.0f} % of the images, by a hash of the content; "
+            "near-duplicates stay together"
         )
     if report.unreadable:
         lines.append(f"{plural(len(report.unreadable), 'image')} cannot be read and left out:")
