@@ -354,7 +354,7 @@ def _imported_by_call(call: ast.Call) -> str | None:
 def is_user_module(spec: ModuleSpec) -> bool:
     """Return whether a module is neither installed nor part of the standard library or this project."""
     path = _path_of(spec)
-    return path is not None and spec.name.partition(".")[0] not in PROJECT_PACKAGES and not _is_installed(str(path))
+    return path is not None and spec.name.partition(".")[0] not in PROJECT_PACKAGES and not is_installed(str(path))
 
 
 def _is_standard_library(spec: ModuleSpec) -> bool:
@@ -373,12 +373,13 @@ def _path_of(spec: ModuleSpec) -> Path | None:
 
 
 @functools.cache
-def _is_installed(file: str) -> bool:
+def is_installed(file: str) -> bool:
+    """Return whether a file belongs to Python or to an installed package."""
     path = Path(file)
     if _is_within(path, (*_python_folders(), *_site_folders())):
         return True
     return any(part in ("site-packages", "dist-packages") for part in path.parts) or any(
-        path.relative_to(folder).parts[0] in _installed_by_pip(folder) for folder in list(path.parents)[:3]
+        path.relative_to(folder).parts[0] in _installed_by_pip(folder) for folder in path.parents
     )
 
 

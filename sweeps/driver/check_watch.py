@@ -17,19 +17,20 @@ from sweeps.worker.fault import is_users_file
 
 MAX_FILES = 50_000
 """Number of files of a folder that are compared."""
-_PATHS_OF_EVENT = {
-    "os.mkdir": (0,),
-    "os.rename": (0, 1),
-    "os.remove": (0,),
-    "os.rmdir": (0,),
-    "os.link": (1,),
-    "os.symlink": (1,),
-    "os.truncate": (0,),
-    "sqlite3.connect": (0,),
+_PATHS_OF_EVENT: Mapping[str, Sequence[tuple[int, int | None]]] = {
+    "os.mkdir": ((0, 2),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
+    "sqlite3.connect": ((0, None),),
 }
-"""Audit event of Python that changes files, to the positions of their paths in its arguments."""
+"""Audit event of Python that changes files, to the positions of each path and of the folder that it is relative to."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SKIPPED = ("__pycache__", "node_modules")
+_IMPORT_SYSTEM = "<frozen importlib"
 _DEVICES = ("/dev/", "/proc/", "/sys/")
 
 
@@ -52,22 +53,27 @@ class FileWatch:
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
-            paths: Sequence[Any] = (path,) if isinstance(flags, int) and flags & _WRITES else ()
+            paths = [(path, None)] if isinstance(flags, int) and flags & _WRITES else []
         else:
-            paths = tuple(arguments[index] for index in _PATHS_OF_EVENT.get(event, ()))
+            paths = [
+                (arguments[path], None if folder is None else arguments[folder])
+                for path, folder in _PATHS_OF_EVENT.get(event, ())
+            ]
         if not paths or getattr(self._busy, "is_set", False):
             return
         self._busy.is_set = True
         try:
-            for each in paths:
-                self._note(each)
+            for path, folder in paths:
+                self._note(path, folder)
         finally:
             self._busy.is_set = False
 
-    def _note(self, path: Any) -> None:
+    def _note(self, path: Any, folder: Any) -> None:
         if not isinstance(path, str | bytes | os.PathLike):
             return
-        absolute = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  # without resolving links, which opens files
+        above = os.readlink(f"/proc/self/fd/{folder}") if isinstance(folder, int) and folder >= 0 else ""  # noqa: PTH115
+        # Without resolving links, which opens files.
+        absolute = os.path.abspath(os.path.join(above, os.fsdecode(path)))  # noqa: PTH100, PTH118
         if absolute.endswith(".pyc") or absolute.startswith((*_DEVICES, *self.allowed)):
             return
         if absolute not in self.written and (line := _line_of_user_code()) is not None:
@@ -78,6 +84,8 @@ def _line_of_user_code() -> str | None:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
+        if name.startswith(_IMPORT_SYSTEM):
+            return None  # a library that is being imported writes its caches
         if is_users_file(name):
             return f"{Path(name).name}, line {frame.f_lineno}"
         frame = frame.f_back

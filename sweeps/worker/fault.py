@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_core.common.errors import DivergedError, SourceChangedError
+from cifar_core.common.user_modules import is_installed
 from sweeps.core.errors import ProgramError, ProgramLostError, StorageUnreachableError, SupersededError, is_disk_full
 from sweeps.core.trial import ErrorClass, Outcome
 from sweeps.system.compat import ProcessExit
@@ -70,7 +71,7 @@ def user_traceback(error: BaseException, text: str) -> str:
 
 def is_users_file(path: str) -> bool:
     """Return whether a file of code is neither of this project nor of Python nor installed."""
-    return not path.startswith((*_OURS, *_INSTALLED, "<"))
+    return not path.startswith((*_OURS, *_INSTALLED, "<")) and not is_installed(path)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
