@@ -76,6 +76,9 @@ def test_the_last_trial_costs_the_driver_as_much_as_the_first(
             done = Outcome.COMPLETE if self._epoch == self._of else None
             return TrialMessage(epoch=epoch(self._epoch, self._accuracy), outcome=done)
 
+        def close(self) -> None:
+            pass
+
     monkeypatch.setattr(inline_backend, "TrialSession", Instant)
     file = write_yaml(tmp_path, tiny(run_cap=TRIALS, **method))
     sys.settrace(counter)

@@ -147,7 +147,7 @@ class TestTheRecord:
 
         said = assert_repaired(doctor, killed, "record")
 
-        assert "RUNNING without a driver" in said
+        assert "2 runs with the MLflow status RUNNING but no driver" in said
         assert set(outcomes(killed)) == {("KILLED", "interrupted")}
         assert [run.status for run in written(killed, kind="sweep")] == ["KILLED"]
         (trial,) = written(killed)

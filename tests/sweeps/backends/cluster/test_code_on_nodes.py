@@ -108,7 +108,7 @@ def test_a_node_with_another_torch_is_named_with_both_versions(
     assert driver.returncode == 2, output
     [error] = [line for line in output.splitlines() if line.startswith("error:")]
     assert "127.0.0.3 (" in error
-    assert f"has torch 9.9.9 (the driver {version('torch').partition('+')[0]})" in error
+    assert f"has torch 9.9.9 (driver: {version('torch').partition('+')[0]})" in error
     assert error.count(" has ") == 1, "the other nodes are in order"
     assert "Traceback" not in output
     assert written(recorded_runs) == []

@@ -125,4 +125,4 @@ def test_status_watch_reports_that_the_driver_was_killed(
     os.kill(int(about.partition('"pid": ')[2].partition(",")[0]), 9)
 
     lines = terminal.wait("watch", lambda lines: "ended with 0" in lines)
-    assert "its driver was killed" in " ".join(lines)
+    assert "The driver of tiny was killed." in " ".join(lines)
