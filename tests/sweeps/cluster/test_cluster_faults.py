@@ -137,7 +137,7 @@ def test_a_node_without_the_bucket_is_named_before_anything_trains(lab: Laborato
     assert driver.wait(90) == 2
     said = (lab.logs / "driver.log").read_text()
     assert f"not every node of the Ray cluster at {lab.address} can train this sweep: {lab.nodes[2].address} (" in said
-    assert f"says: the storage {lab.bucket}/lab" in said
+    assert f"reports: the storage {lab.bucket}/lab" in said
     assert lab.nodes[1].address not in said
     assert "in the environment of `ray start` there" in said
     assert lab.epochs_trained("faults") == 0
