@@ -18,6 +18,7 @@ from cifar_core.common.lazy import lazy_exports
 if TYPE_CHECKING:
     from sweeps._api.functions import effects, leaderboard, load_ladder, load_spec, query, replicate, retrain, run
     from sweeps._api.planning import plan
+    from sweeps._api.replay import replay
     from sweeps._api.reporting import report, resumed
     from sweeps._api.sweep import Sweep, SweepResult
     from sweeps._api.verbs import compare, finalize, ladder, show, status
@@ -43,6 +44,7 @@ __all__ = [
     "load_spec",
     "plan",
     "query",
+    "replay",
     "replicate",
     "report",
     "resumed",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy_exports(
         "_api.functions": "effects leaderboard load_ladder load_spec query replicate retrain run",
         "_api.planning": "plan",
         "_api.sweep": "Sweep SweepResult",
+        "_api.replay": "replay",
         "_api.reporting": "report resumed",
         "_api.verbs": "compare finalize ladder show status",
         "cli.inspect_call": "inspect",

@@ -29,6 +29,7 @@ from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
 from sweeps.cli.ordered_group import OrderedGroup
 from sweeps.cli.plan import plan
 from sweeps.cli.predict import predict
+from sweeps.cli.replay import replay
 from sweeps.cli.replicate import replicate
 from sweeps.cli.report import report
 from sweeps.cli.rerun import rerun
@@ -87,7 +88,9 @@ def sweeps() -> None:
     """
 
 
-sweeps.add_section("View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, report, ui)
+sweeps.add_section(
+    "View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, replay, report, ui
+)
 sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
 sweeps.add_section("Confirm", replicate, finalize, rerun)
 sweeps.add_section("Use", retrain, predict, export)

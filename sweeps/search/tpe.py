@@ -116,6 +116,8 @@ class WindowedTPESampler(optuna.samplers.TPESampler):
         """Return a study with only the window's trials; the same one for all parameters of a trial."""
         if self._shown is None or self._shown[0] != trial.number:
             trials = study.get_trials(deepcopy=False)
-            shown = self._window.of(trials, direction=study.direction)
+            # Optuna's Hyperband shows the sampler only the trials of one bracket: a window would mix the brackets.
+            is_whole = trials[-1].number == len(trials) - 1
+            shown = self._window.of(trials, direction=study.direction) if is_whole else trials
             self._shown = (trial.number, study if len(shown) == len(trials) else part_of_study(study, shown))
         return self._shown[1]

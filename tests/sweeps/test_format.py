@@ -40,6 +40,7 @@ READING = (
     "compare search-000 search-001",
     "compare steps/plain steps/nesterov",
     "effects search",
+    "replay search --seeds 1",
     "report search",
     "report steps",
     "inspect mistakes search-000 --validation --out mistakes.png",

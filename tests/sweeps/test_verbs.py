@@ -14,7 +14,19 @@ from sweeps._api.planning import SweepPlan
 
 pytestmark = pytest.mark.usefixtures("instant_training")
 
-FUNCTIONS = ("inspect", "plan", "show", "compare", "status", "ladder", "report", "finalize", "leaderboard", "effects")
+FUNCTIONS = (
+    "inspect",
+    "plan",
+    "show",
+    "compare",
+    "status",
+    "ladder",
+    "report",
+    "finalize",
+    "leaderboard",
+    "effects",
+    "replay",
+)
 
 
 @pytest.fixture(scope="module")

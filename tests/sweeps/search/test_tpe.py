@@ -164,3 +164,17 @@ def test_a_search_keeps_one_window_for_all_of_its_trials(monkeypatch: pytest.Mon
     assert len(made) == 3
     assert made[0] is not None
     assert all(window is made[0] for window in made)
+
+
+def test_tpe_proposes_under_hyperband_although_it_sees_one_bracket() -> None:
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
+    study = optuna.create_study(study_name="brackets", pruner=pruner)
+    window = Window()
+    for number in range(40):
+        asked = study.ask()
+        study.sampler = windowed(number, window)
+        asked.report(asked.suggest_float("rate", 0, 1), step=1)
+        ended = TrialState.PRUNED if asked.should_prune() else TrialState.COMPLETE
+        study.tell(asked, None if ended is TrialState.PRUNED else asked.params["rate"], state=ended)
+
+    assert {each.state for each in study.trials} == {TrialState.PRUNED, TrialState.COMPLETE}

@@ -1,0 +1,1 @@
+"""Replays searches over recorded learning curves on a simulated clock, without training."""
