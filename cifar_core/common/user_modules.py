@@ -21,6 +21,8 @@ from pathlib import Path
 from cifar_core.common.code_digest import bytes_digest, parse_python, tree_digest
 from cifar_core.common.errors import ModelError
 
+MAIN = "__main__"
+"""The member in the name of a module that Python runs as a program: `pkg.train:__main__` for `-m pkg.train`."""
 PROJECT_PACKAGES = ("cifar_core", "sweeps")
 """This project's packages, which are not user code."""
 
@@ -40,7 +42,7 @@ class CodeKind:
 
     def label(self, name: str) -> str:
         """Return `model 'nets:Tiny'`."""
-        return f"{self.word} {name!r}"
+        return f"{self.word} {written_name(name)!r}"
 
 
 NETWORK = CodeKind(
@@ -103,8 +105,10 @@ def code_of(name: str, *, kind: CodeKind = NETWORK) -> Code:
     importlib.invalidate_caches()
     if is_script(name):
         return _code_of_script(name, label=kind.label(name))
-    entry, _ = parse_name(name, kind=kind)
+    entry, member = parse_name(name, kind=kind)
     label = kind.label(name)
+    if member == MAIN:
+        return _code_of_main(entry, label=label)
     spec = _require_spec(entry, label=label)
     if _is_standard_library(spec):
         raise ModelError(
@@ -133,6 +137,36 @@ def _code_of_script(name: str, *, label: str) -> Code:
     return Code(entry=entry, modules=found.modules, shadowed=found.shadowed)
 
 
+def _code_of_main(module: str, *, label: str) -> Code:
+    find_spec = _spec_in_new_process()
+    spec = find_spec(module)
+    if spec is None:
+        raise ModelError(f"{label}: {no_module(module)}")
+    entry = module if spec.submodule_search_locations is None else f"{module}.{MAIN}"
+    found = _ImportCollector(label, find_spec)
+    found.collect(entry)
+    if entry not in found.modules:
+        raise ModelError(f"{label}: there is no {entry.replace('.', '/')}.py, which `python -m {module}` runs")
+    return Code(entry=entry, modules=found.modules, shadowed=found.shadowed)
+
+
+def no_module(module: str) -> str:
+    """Return the sentence for a module that `python -m` does not find."""
+    return (
+        f"there is no module {module!r} in {Path.cwd()}, nor installed: change to the folder that contains it, or "
+        "install its package"
+    )
+
+
+def has_module(module: str) -> bool:
+    """Return whether `python -m` finds a module in the working folder, or installed."""
+    return _spec_in_new_process()(module) is not None
+
+
+def _spec_in_new_process() -> FindSpec:
+    return functools.partial(_spec_on, path=[str(Path.cwd()), *sys.path])
+
+
 def find_script(name: str) -> Path | None:
     """Return the file of a script: in the working folder, or where code that was sent to this machine is stored."""
     if Path(name).is_file() or Path(name).is_absolute():
@@ -152,10 +186,18 @@ def _spec_on(module: str, *, path: Sequence[str]) -> ModuleSpec | None:
             return None
         else:
             locations = spec.submodule_search_locations
-            spec = PathFinder.find_spec(name, list(getattr(locations, "_path", locations)))
+            spec = _find_below(name, list(getattr(locations, "_path", locations)))
         if spec is None:
             return None
     return spec
+
+
+def _find_below(name: str, locations: list[str]) -> ModuleSpec | None:
+    try:
+        return PathFinder.find_spec(name, locations)
+    except KeyError:
+        # A namespace package in a package that is not imported: Python looks its path up in the parent.
+        return _namespace_spec(name, locations)
 
 
 def _find_top(name: str, path: Sequence[str]) -> ModuleSpec | None:
@@ -195,10 +237,7 @@ def _require_spec(module: str, *, label: str) -> ModuleSpec:
         importlib.invalidate_caches()
         spec = spec_of(module)
     if spec is None:
-        raise ModelError(
-            f"{label}: there is no module {module!r} in {folder}, nor installed: change to the folder that "
-            "contains it, or install its package"
-        )
+        raise ModelError(f"{label}: {no_module(module)}")
     return spec
 
 
@@ -403,6 +442,11 @@ def _site_folders() -> tuple[Path, ...]:
 
 def _is_within(path: Path, folders: tuple[Path, ...]) -> bool:
     return any(path.is_relative_to(folder) or path.resolve().is_relative_to(folder) for folder in folders)
+
+
+def written_name(name: str) -> str:
+    """Return the name of user code as a file has it: `pkg.train` for `pkg.train:__main__`."""
+    return name.removesuffix(f":{MAIN}")
 
 
 def is_import_path(name: str) -> bool:

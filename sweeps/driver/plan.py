@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from cifar_core.common.user_modules import is_user_code
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SweepError
 from sweeps.core.identity import Protocol, trial_name
@@ -163,7 +164,8 @@ def _named_files(spec: SweepSpec) -> list[str]:
     may_name = ("model.weights", "model.options") if spec.user_code is None else ("",)
     candidates = [value for path, value in values.items() if path.startswith(may_name)]
     texts = dict.fromkeys(text for value in candidates for text in _texts_in(value))
-    return [text for text in texts if text != spec.user_code]  # whose code has a hash of its own
+    code = spec.user_code
+    return [text for text in texts if text != code or not is_user_code(text)]  # user code has a hash of its own
 
 
 def _texts_in(value: Any) -> Iterator[str]:

@@ -337,8 +337,8 @@ def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None
             errors += found
             keys = [key_of(line) for line in _lines(error)]
             wrong += keys
-            if "train" in keys:
-                break  # without the function, its keywords are unknown
+            if {"train", "program", "command"} & set(keys):
+                break  # without the user's code, the names of its arguments are unknown
             # In reverse order: removing an entry of a list shifts the following ones.
             taken_out = [_take_out(rest, key) for key in reversed(keys)]
             if not any(taken_out):

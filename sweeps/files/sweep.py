@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from cifar_core.common.errors import closest
-from cifar_core.common.user_modules import find_script
+from cifar_core.common.user_modules import written_name
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
 from sweeps.core.task import AnyTask
@@ -57,10 +57,10 @@ from sweeps.files.yaml_file import Document, flatten, flow_text, read_yaml
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
+from sweeps.tasks.program.callee import code_of_command, fault_of_program, missing_executable
 from sweeps.tasks.program.command import command_faults
-from sweeps.tasks.program.config import DEFAULT_COMMAND, argument_path
+from sweeps.tasks.program.config import DEFAULT_COMMAND, argument_path, argument_paths
 from sweeps.tasks.program.reports import recorded_name
-from sweeps.tasks.program.task import code_of_command
 from sweeps.tasks.registry import PROGRAMS, task_named
 
 VALIDATION = "data.validation_size"
@@ -131,11 +131,12 @@ class SweepSpec(FileOfConfigurations):
         if not isinstance(content, Mapping) or content.get("program") is None:
             return content
         changed = dict(content)
-        for key in ("base", "parameters"):
-            if isinstance(content.get(key), Mapping):
-                changed[key] = {argument_path(str(name)): _with_paths(value) for name, value in content[key].items()}
+        blocks = {key: content[key] for key in ("base", "parameters") if isinstance(content.get(key), Mapping)}
+        paths = argument_paths({str(name) for block in blocks.values() for name in block})
+        for key, block in blocks.items():
+            changed[key] = {paths[str(name)]: _with_paths(value, paths) for name, value in block.items()}
         if isinstance(starts := content.get("start_with"), list | tuple):
-            changed["start_with"] = [_renamed(start) for start in starts]
+            changed["start_with"] = [_renamed(start, paths) for start in starts]
         metric = content.get("metric")
         if isinstance(metric, Mapping) and isinstance(metric.get("name"), str):
             changed["metric"] = {**metric, "name": recorded_name(metric["name"])}
@@ -188,6 +189,8 @@ class SweepSpec(FileOfConfigurations):
     @model_validator(mode="after")
     def _check(self) -> Self:
         errors = self._program_errors()
+        if self.command is not None and self.program is None:
+            raise ValueError(errors[0])  # the others are those of the built-in networks
         try:
             space = self.space
         except SpaceError as error:
@@ -205,7 +208,9 @@ class SweepSpec(FileOfConfigurations):
         ]
         code = self.user_code
         if code is not None and "metric" not in self.model_fields_set:
-            errors.append(f"metric: required for {code}. Set the name of a number that it yields, and the goal")
+            errors.append(
+                f"metric: required for {written_name(code)}. Set the name of a number that it yields, and the goal"
+            )
         if code is None and self.metric.name not in METRICS:
             errors.append(f"metric.name: unknown metric {self.metric.name!r}: {closest(self.metric.name, METRICS)}")
         elif code is None and self.metric.name.startswith("val_") and space.min_value(VALIDATION) == 0:
@@ -227,18 +232,18 @@ class SweepSpec(FileOfConfigurations):
     def _program_errors(self) -> list[str]:
         """Return what is wrong with the keys of a program."""
         if self.program is None:
-            errors = ["command: needs program, such as program: train.py"] if self.command is not None else []
+            errors = ["command: names no script. Write program: train.py"] if self.command is not None else []
             if self.epochs is not None:
                 errors.append("epochs: unknown key 'epochs' without program: did you mean 'base.epochs'?")
             return errors
         errors = []
+        names = list(self.parameters)
+        for name, other in ((n, o) for n in names for o in names if o.startswith(f"{n}.")):
+            errors.append(f"parameters.{name}: cannot be combined with {other}, whose name begins with it. Rename one")
         if self.train is not None:
             errors.append("program: cannot be combined with train. Leave one of them out")
-        is_called = any("${program}" in word for word in self.command or DEFAULT_COMMAND)
-        if is_called and find_script(self.program) is None:
-            errors.append(
-                f"program: there is no file {self.program!r} in {Path.cwd()}. Change to the folder that contains it"
-            )
+        if fault := fault_of_program(self.program, self.command or DEFAULT_COMMAND):
+            errors.append(f"program: {fault}")
         return errors
 
     def _stopping_errors(self, space: SearchSpace) -> list[str]:
@@ -313,7 +318,14 @@ class SweepSpec(FileOfConfigurations):
 
     def warnings(self) -> list[str]:
         """Return warnings about probable mistakes."""
-        return [*warnings(self.space), *self._without_effect()]
+        return [*warnings(self.space), *self._without_effect(), *self._missing_here()]
+
+    def _missing_here(self) -> list[str]:
+        """Return a warning about an executable that this machine lacks."""
+        if self.program is None:
+            return []
+        name = missing_executable(self.program, self.command or DEFAULT_COMMAND)
+        return [] if name is None else [f"command: there is no executable {name!r} on the PATH of this machine"]
 
     def _without_effect(self) -> list[str]:
         """Return warnings about keys without effect."""
@@ -347,17 +359,17 @@ class SweepSpec(FileOfConfigurations):
         return definition
 
 
-def _with_paths(parameter: Any) -> Any:
+def _with_paths(parameter: Any, paths: Mapping[str, str]) -> Any:
     """Return a parameter of a program with the renamed arguments in its conditions."""
     if isinstance(parameter, Mapping) and isinstance(parameter.get("when"), Mapping):
-        return {**parameter, "when": _renamed(parameter["when"])}
+        return {**parameter, "when": _renamed(parameter["when"], paths)}
     return parameter
 
 
-def _renamed(arguments: Any) -> Any:
+def _renamed(arguments: Any, paths: Mapping[str, str]) -> Any:
     if not isinstance(arguments, Mapping):
         return arguments
-    return {argument_path(str(name)): value for name, value in arguments.items()}
+    return {paths.get(str(name), argument_path(str(name))): value for name, value in arguments.items()}
 
 
 def _with_search(error: str) -> str:

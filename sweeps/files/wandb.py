@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 from pydantic import ValidationError
@@ -19,19 +20,21 @@ from sweeps.files.settings import MAX_NAME, METRICS, NAME
 from sweeps.files.wandb_stopping import is_of_wandb, translated_stopping
 from sweeps.files.yaml_file import set_path
 from sweeps.tasks.image_names import metric_of_name, path_of_name, value_of_name
+from sweeps.tasks.program.callee import PROGRAM, callee_index
 from sweeps.tasks.registry import IMAGES
 
 TRIALS = 20
 """Number of trials of a file without `run_cap`, which W&B would run until it is stopped."""
 VALIDATION_SIZE = 5_000
 _PROGRAM = ("program", "command")
-_UNUSED = ("entity", "project", "controller", "apiVersion", "kind", "settings")
+_REQUIRED = ("method", "parameters")
+"""Keys whose value may not be missing."""
+_UNUSED = ("entity", "project", "controller", "apiVersion", "kind", "settings", "scheduler")
 """Keys of W&B's server and its agents."""
+_JOBS = ("job", "image_uri", "imageuri")
+"""Keys of what W&B Launch runs in a container."""
 _UNSUPPORTED = {
-    "job": "W&B Launch runs it in a container. Write program: train.py, the script that the job runs",
-    "image_uri": "W&B Launch runs it in a container. Write program: train.py, the script that the image runs",
-    "imageuri": "W&B Launch runs it in a container. Write program: train.py, the script that the image runs",
-    "scheduler": "W&B Launch runs it. Write method: bayes, random or grid",
+    **dict.fromkeys(_JOBS, "W&B Launch runs it in a container. Write program: train.py, the script in it"),
     "metrics": "a search has one metric. Write metric: {name: ..., goal: ...}",
 }
 _NOT_USED = "not used here"
@@ -42,6 +45,14 @@ _OURS = (
     *("tensorboard", "notify", "storage", "study_storage"),
 )
 """Top-level keys that W&B does not have."""
+_KEYS = (
+    *("name", "description", "method", "metric", "parameters", "run_cap", "early_terminate"),
+    *(*_PROGRAM, *_OURS),
+)
+"""Top-level keys with a meaning here."""
+_SIMILAR = 0.75
+"""Similarity of an unknown key to a known one from which it is a mistake, and no key of another program."""
+_GOALS = {"max": "maximize", "maximise": "maximize", "min": "minimize", "minimise": "minimize"}
 _METRIC_KEYS = ("impute", "impute_while_running")
 _MARGIN = 1e-6
 """Share of a range."""
@@ -109,8 +120,10 @@ def translated(content: Mapping[str, Any], *, stem: str, built_in: bool = False)
         stem: name of the file without its ending.
         built_in: search the built-in networks instead of running the program.
     """
-    result = Translation(content=deepcopy(dict(content)))
-    for key in _UNSUPPORTED.keys() & content.keys():
+    optional = {key: value for key, value in content.items() if value is not None or key in _REQUIRED}
+    result = Translation(content=deepcopy(optional))
+    runs_here = bool(set(_PROGRAM) & optional.keys())
+    for key in [key for key in _UNSUPPORTED if key in optional and not (key in _JOBS and runs_here)]:
         del result.content[key]
         result.leave_out(key, _UNSUPPORTED[key])
     if built_in:
@@ -131,7 +144,8 @@ def translated(content: Mapping[str, Any], *, stem: str, built_in: bool = False)
 
 
 def _drop_unused(result: Translation) -> None:
-    unused = [key for key in _UNUSED if key in result.content]
+    others = [key for key in result.content if key not in _KEYS]
+    unused = [key for key in others if key in _MARKS or not get_close_matches(key, _KEYS, cutoff=_SIMILAR)]
     for key in unused:
         del result.content[key]
         result.note(key, _NOT_USED, is_left_out=True)
@@ -160,20 +174,18 @@ def _translate_method(result: Translation) -> None:
         result.leave_out("method", f"{method} is a scheduler of W&B. Write bayes, random or grid")
 
 
-_SCRIPT = re.compile(r"[^-$].*\.py")
-
-
 def _translate_command(result: Translation) -> None:
-    """Name the program of a command that contains the script itself."""
+    """Name the program of a command that contains the script, module or executable itself."""
     command = result.content.get("command")
     if result.content.get("program") is not None or not isinstance(command, list):
         return
-    index = next((i for i, word in enumerate(command) if isinstance(word, str) and _SCRIPT.fullmatch(word)), None)
+    words = [str(word) for word in command]
+    index = callee_index(words)
     if index is not None:
-        result.content["program"] = command[index]
-        result.content["command"] = [*command[:index], "${program}", *command[index + 1 :]]
+        result.content["program"] = words[index]
+        result.content["command"] = [*words[:index], PROGRAM, *words[index + 1 :]]
         result.renamed["program"] = f"command.{index}"
-        result.note("program", f"{command[index]}, from command")
+        result.note("program", f"{words[index]}, from command")
 
 
 def _translate_parameters(result: Translation, *, names: Callable[[str], str | None] | None) -> None:
@@ -184,6 +196,7 @@ def _translate_parameters(result: Translation, *, names: Callable[[str], str | N
     parameters: dict[str, Any] = {}
     renamed: dict[str, str] = {}
     unknown: dict[str, str] = {}
+    integers: list[str] = []
     for key, name, parameter in _flat(given):
         path = name if names is None or _is_field(name) else names(name)
         if path is None:
@@ -199,7 +212,12 @@ def _translate_parameters(result: Translation, *, names: Callable[[str], str | N
             parameters[path] = content
             if key != f"parameters.{path}":
                 result.renamed[f"parameters.{path}"] = key
+            if isinstance(content, Mapping) and content.keys() - parameter.keys() == {"distribution"}:
+                integers.append(name)
     result.content["parameters"] = parameters
+    if integers:
+        text = "integers, as in W&B, because min and max are. For real numbers write them as 0.0 and 1.0"
+        result.note("parameters", f"{', '.join(integers)}: {text}")
     if renamed:
         words = ", ".join(f"{name} → {path}" for path, name in renamed.items())
         result.note("parameters", f"read for the built-in networks on CIFAR-10, {words}")
@@ -375,6 +393,9 @@ def _translate_metric(result: Translation, *, is_built_in: bool) -> None:
     changed = {key: value for key, value in metric.items() if key not in _METRIC_KEYS}
     for key in metric.keys() - changed.keys():
         result.note(f"metric.{key}", _NOT_USED, is_left_out=True)
+    if (goal := _GOALS.get(str(changed.get("goal")).lower())) is not None:
+        result.note("metric.goal", f"{goal} instead of {changed['goal']!r}")
+        changed["goal"] = goal
     name = changed.get("name")
     if is_built_in and isinstance(name, str) and name not in METRICS and (found := metric_of_name(name)):
         changed["name"] = found

@@ -262,6 +262,8 @@ def read_yaml(path: Path, *, overrides: Sequence[str] = ()) -> Document:
         raise SpecError(path, [f"the file does not exist{hint}"]) from None
     except (OSError, ValueError) as error:
         raise SpecError(path, [f"the file cannot be read as text: {error}"]) from None
+    if path.suffix == ".json":
+        text = text.replace("\t", " ")  # which JSON allows between values, and YAML does not
     content, reading = _parse(text, path)
     if not isinstance(content, dict):
         what = {"NoneType": "nothing", "list": "a list", "str": "a string"}.get(type(content).__name__, "one value")
@@ -283,7 +285,8 @@ def _parse(text: str, path: Path) -> tuple[Any, _Reading]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise SpecError(path, [f"{location}invalid YAML: {error.problem or error.context}"]) from None
+        problem = "a tab. Indent with spaces" if "'\\t'" in str(error.problem) else error.problem or error.context
+        raise SpecError(path, [f"{location}invalid YAML: {problem}"]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise SpecError(path, [f"line {line}: invalid YAML: {error.reason}: {error.character!r}"]) from None

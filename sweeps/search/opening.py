@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from cifar_core.common.source import changed_files
+from cifar_core.common.user_modules import written_name
 from sweeps.core.errors import DamagedJournalError, NoSuchSweepError, StudyChangedError, UnsupportedFormatError
 from sweeps.core.formatting import plural
 from sweeps.core.identity import (
@@ -261,7 +262,7 @@ def _code_changes(
     for name in sorted(before.keys() & sources.keys()):
         has_results = any(_mentions(of, name) for of in trials if _has_result(of))
         if has_results or not only_trained:
-            changes += [f"{name}: {change}" for change in changed_files(before[name], sources[name])]
+            changes += [f"{written_name(name)}: {change}" for change in changed_files(before[name], sources[name])]
     return changes
 
 
@@ -273,7 +274,7 @@ def _has_result(attributes: Mapping[str, Any]) -> bool:
 
 def _mentions(attributes: Mapping[str, Any], name: str) -> bool:
     """Return whether a trial's configuration contains the name of a custom network or file."""
-    return any(name == text for text in _texts(json.loads(attributes["config"])))
+    return any(written_name(name) == text for text in _texts(json.loads(attributes["config"])))
 
 
 def _texts(value: Any) -> Iterator[str]:

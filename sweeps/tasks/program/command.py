@@ -42,7 +42,7 @@ def command_faults(command: Sequence[str]) -> list[str]:
             elif name in _WORDS:
                 if word != f"${{{name}}}":
                     faults.append(f"${{{name}}} stands for several words: make it an entry of its own, not {word!r}")
-            elif name not in _SINGLE:
+            elif name not in _SINGLE and word == f"${{{name}}}":  # in a longer word it is of the program, as Hydra's
                 faults.append(f"unknown macro ${{{name}}}: {closest(name, MACROS)}")
     return faults
 
@@ -69,13 +69,14 @@ def command_line(
             arguments_file.write_text(json.dumps(dict(arguments)), encoding="utf-8")
         if name.startswith(_VARIABLE):
             return os.environ[name.removeprefix(_VARIABLE)]
-        return {
+        known = {
             "env": "/usr/bin/env",
             "interpreter": sys.executable,
             "program": program,
             "args_json": json.dumps(dict(arguments)),
             "args_json_file": str(arguments_file),
-        }[name]
+        }
+        return known.get(name, match[0])
 
     words: list[str] = []
     for word in command:

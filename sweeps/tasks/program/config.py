@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field
@@ -42,6 +42,10 @@ class ProgramConfig(PlainConfig):
         seed = {"seed": self.seed} if self.passes_seed else {}
         return {**dict(_flat(self.__pydantic_extra__ or {})), **dict(_flat(self.arg)), **seed}
 
+    def _paths(self) -> dict[str, Any]:
+        """Return the arguments but the seed by their dotted paths."""
+        return {**dict(_flat(self.arg, f"{_BLOCK}.")), **dict(_flat(self.__pydantic_extra__ or {}))}
+
     def canonical(self) -> dict[str, Any]:
         defaults = {"command": list(DEFAULT_COMMAND), "epochs": 0, "passes_seed": False, "arg": {}}
         return {name: value for name, value in super().canonical().items() if defaults.get(name, _NOTHING) != value}
@@ -50,13 +54,14 @@ class ProgramConfig(PlainConfig):
         values = self.model_dump(mode="json")
         values["command"] = " ".join(self.command)
         del values["result_metric"], values["passes_seed"]
-        arguments = {**values.pop(_BLOCK), **{name: values.pop(name) for name in list(self.__pydantic_extra__ or {})}}
-        return {**values, **{argument_path(name): value for name, value in _flat(arguments)}}
+        for name in (_BLOCK, *(self.__pydantic_extra__ or {})):
+            del values[name]
+        return {**values, **self._paths()}
 
     def dotted(self, *, only_non_default: bool = False) -> dict[str, Any]:
         if not only_non_default:
             return self.resolved()
-        return {argument_path(name): value for name, value in self.arguments().items()}
+        return {**self._paths(), **({"seed": self.seed} if self.passes_seed else {})}
 
     def shortened(self, scale: float) -> Self:
         return super().shortened(scale) if self.epochs else self
@@ -69,6 +74,15 @@ _RESERVED = RESERVED | ProgramConfig.model_fields.keys() - {"seed"}
 def argument_path(name: str) -> str:
     """Return the dotted path of an argument in a configuration: `arg.epochs` where the record has such a column."""
     return f"{_BLOCK}.{name}" if name.partition(".")[0] in _RESERVED - {_BLOCK} else name
+
+
+def argument_paths(names: Iterable[str]) -> Mapping[str, str]:
+    """Return the dotted path of each argument: `arg.optimizer` if `optimizer.lr` is there too."""
+    names = list(names)
+    blocks = {
+        ".".join(parts[:count]) for parts in (name.split(".") for name in names) for count in range(1, len(parts))
+    }
+    return {name: f"{_BLOCK}.{name}" if name in blocks else argument_path(name) for name in names}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

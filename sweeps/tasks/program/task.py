@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from cifar_core.common.errors import CheckpointError, ModelError
 from cifar_core.common.source import Source, Sources
 from cifar_core.common.user_modules import PROGRAM as PROGRAM_CODE
-from cifar_core.common.user_modules import find_script, is_script
+from cifar_core.common.user_modules import is_script, written_name
 from sweeps.core.results import EpochResult
 from sweeps.core.task import Task
+from sweeps.tasks.program.callee import code_of_command, fault_of_program, located
 from sweeps.tasks.program.config import PROGRAM, ProgramConfig
 from sweeps.tasks.program.training import ProgramTraining, read_checkpoint
 from sweeps.tasks.values import short_value
@@ -47,7 +47,7 @@ class ProgramTask(Task[ProgramConfig]):
         return [text for text in texts if (os.sep in text or Path(text).suffix) and not is_script(text)]
 
     def label(self, config: ProgramConfig) -> str:
-        return self.code_of(config) or config.program
+        return written_name(self.code_of(config) or config.program)
 
     def describe(self, config: ProgramConfig) -> str:
         values = list(config.arguments().items())[:_DESCRIBED]
@@ -80,25 +80,13 @@ class ProgramTask(Task[ProgramConfig]):
         return bool(read_checkpoint(checkpoint)["has_ended"])
 
 
-def code_of_command(program: str, command: Sequence[str]) -> str | None:
-    """Return the user code that a command runs: a script, or `module:__main__` for `-m module`; None for none."""
-    words = [program if word == "${program}" else word for word in command]
-    if scripts := [word for word in words if is_script(word)]:
-        return scripts[0]
-    modules = [f"{module}:__main__" for option, module in pairwise(words) if option == "-m"]
-    return modules[0] if modules else None
-
-
 def _located(config: ProgramConfig) -> str:
-    """Return the path of a program on this machine.
+    """Return what replaces `${program}` on this machine.
 
     Raises:
         ModelError: it is not there.
     """
-    program = config.program
-    if not any("${program}" in word for word in config.command):
-        return program
-    path = find_script(program)
-    if path is None:
-        raise ModelError(f"program {program!r}: there is no such file in {Path.cwd()}")
-    return program if Path(program) == path else str(path)
+    found = located(config.program, config.command)
+    if found is None:
+        raise ModelError(f"program {config.program!r}: {fault_of_program(config.program, config.command)}")
+    return found

@@ -23,6 +23,8 @@ from sweeps.files.sweep import SweepSpec, load_spec
 from sweeps.files.wandb import TRIALS, Translation, is_wandb, translated
 from sweeps.files.yaml_file import read_yaml
 from sweeps.tasks.image_names import metric_of_name, path_of_name
+from sweeps.tasks.program.config import ProgramConfig
+from sweeps.tasks.registry import read_config
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / "tests/fixtures/wandb").glob("*.yaml"))
@@ -58,13 +60,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def write_scripts(content: Mapping[str, Any]) -> None:
+    """Write what the command of a file runs, relative to the working folder, as empty files."""
+    words = [str(word) for word in (content.get("program", ""), *content.get("command", ()))]
+    modules = [word.replace(".", "/") + ".py" for word in words if word.startswith(("project.", "scripts."))]
+    for name in (*modules, *(word for word in words if word.endswith((".py", ".sh")))):
+        script = Path.cwd() / name
+        script.resolve().parent.mkdir(parents=True, exist_ok=True)
+        script.touch(mode=0o755)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_file_can_be_planned_and_gives_each_parameter_a_value(path: Path, project: Path) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    words = [content.get("program"), *(word for word in content.get("command", ()) if str(word).endswith(".py"))]
-    for script in filter(None, words):
-        (project / script).resolve().parent.mkdir(parents=True, exist_ok=True)
-        (project / script).write_text("", encoding="utf-8")
+    write_scripts(content)
 
     spec = load_spec(path)
     (first, *_) = preview(spec, 1)
@@ -100,8 +109,8 @@ def number_or_text(value: Any) -> Any:
     return float(value) if isinstance(value, str) and value[0].isdigit() else value
 
 
-def test_there_are_forty_files() -> None:
-    assert len(FILES) == 40
+def test_there_are_more_than_forty_files() -> None:
+    assert len(FILES) == 48
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith(("usual", "no-"))], ids=str)
@@ -156,7 +165,7 @@ def test_what_a_file_lacks_or_names_otherwise_is_said_once(tmp_path: Path) -> No
         *("not used here", "method", "parameters.learning_rate.min", "parameters"),
         *("metric.name", "run_cap", "early_terminate", "base"),
     ]
-    assert found.lines()[0] == "not used here: entity, project"
+    assert found.lines()[0] == "not used here: project, entity"
 
 
 def test_the_command_line_prints_the_differences_in_one_block(tmp_path: Path, cli: Cli) -> None:
@@ -166,7 +175,7 @@ def test_the_command_line_prints_the_differences_in_one_block(tmp_path: Path, cl
     result = cli("plan", file, "--no-probe")
 
     assert result.exit_code == 0
-    assert result.stderr.startswith(f"note: {file} was read as a W&B sweep file:\n  not used here: entity, project\n")
+    assert result.stderr.startswith(f"note: {file} was read as a W&B sweep file:\n  not used here: project, entity\n")
     assert result.stderr.count("note: ") == 1
     assert "20 trials by bayes search, stopped early by asha" in result.stdout
 
@@ -230,6 +239,103 @@ def test_a_parameter_means_what_it_means_to_wandb(case: str, tmp_path: Path) -> 
     written, meant = MEANINGS[case]
 
     assert parameters_of(f"  x: {written}\n", tmp_path) == {"x": meant}
+
+
+def test_a_program_of_a_command_is_its_script_module_or_executable(project: Path) -> None:
+    commands = {
+        "module": ("project.cli.train", "${env} OMP_NUM_THREADS=1 ${interpreter} -m ${program} ${args}"),
+        "shell-script": ("./bin/train.sh", "${program} ${args}"),
+        "tool": ("uv", "${env} ${program} run trainer fit ${args_no_hyphens}"),
+        "launch-with-script": ("train.py", "srun --gres=gpu:1 --time 04:00:00 python3 ${program} ${args_json}"),
+    }
+
+    for stem, (program, command) in commands.items():
+        path = ROOT / f"tests/fixtures/wandb/{stem}.yaml"
+        found = translated(read_yaml(path), stem=stem)
+        assert (found.content["program"], " ".join(found.content["command"])) == (program, command)
+        assert f"program: {program}, from command" in found.lines()
+
+
+def test_a_name_that_begins_another_one_keeps_its_value(project: Path) -> None:
+    (project / "train.py").touch()
+
+    (first, *_) = preview(load_spec(ROOT / "tests/fixtures/wandb/hydra-groups.yaml"), 1)
+
+    assert isinstance(first, ProgramConfig)
+    given, paths = first.arguments(), first.dotted()
+    assert given["optimizer"] in ("sgd", "adam")
+    assert given["optimizer.config.learning_rate"] == pytest.approx(0.05, abs=0.05)
+    assert paths["arg.optimizer"] == given["optimizer"]
+    assert paths["optimizer.config.learning_rate"] == given["optimizer.config.learning_rate"]
+    assert read_config(first.model_dump_json()).config_id() == first.config_id()
+
+
+def test_three_names_that_begin_each_other_are_refused(project: Path) -> None:
+    (project / "train.py").touch()
+    text = "program: train.py\nmethod: grid\nmetric: {name: a}\nparameters:\n"
+    (project / "a.yaml").write_text(text + "".join(f"  {name}: {{values: [1]}}\n" for name in ("a", "a.b", "a.b.c")))
+
+    with pytest.raises(SpecError, match=r"arg\.a: cannot be combined with arg\.a\.b"):
+        load_spec(project / "a.yaml")
+
+
+def test_keys_of_other_tools_are_named_and_misspelt_ones_refused(tmp_path: Path) -> None:
+    path = ROOT / "tests/fixtures/wandb/empty-and-other-keys.yaml"
+
+    found = translated(read_yaml(path), stem="file")
+    misspelt = translation_of("program: a.py\nmethod: grid\nparamters: {}\nparameters: {a: {value: 1}}\n", tmp_path)
+
+    assert found.lines()[0] == "not used here: x-rate, job, scheduler, queue"
+    assert found.content.keys() == {"name", "program", "method", "metric", "run_cap", "parameters"}
+    assert "paramters" in misspelt.content
+
+
+def test_ranges_of_integers_are_named_for_programs(tmp_path: Path) -> None:
+    ranges = "{a: {min: 0, max: 1}, b: {min: 0.0, max: 1}, c: {min: 1, max: 3, distribution: uniform}}"
+    text = f"program: a.py\nmethod: random\nmetric: {{name: x, goal: MAX}}\nparameters: {ranges}\n"
+
+    lines = translation_of(text, tmp_path).lines()
+
+    assert [line for line in lines if "integers" in line] == [
+        "parameters: a: integers, as in W&B, because min and max are. For real numbers write them as 0.0 and 1.0"
+    ]
+    assert "metric.goal: maximize instead of 'MAX'" in lines
+
+
+def test_json_with_tabs_is_read_and_tabs_in_yaml_are_explained(project: Path) -> None:
+    (project / "train.py").touch()
+    text = (
+        '{\n\t"program": "train.py", "method": "grid",\n\t"metric": {"name": "x"}, "parameters": {"a": {"value": 1}}}'
+    )
+    (project / "a.json").write_text(text)
+    (project / "a.yaml").write_text("program: train.py\nparameters:\n\ta: {value: 1}\n")
+
+    assert load_spec(project / "a.json").parameters["a"].value == 1
+    with pytest.raises(SpecError, match="line 3, column 1: invalid YAML: a tab"):
+        load_spec(project / "a.yaml")
+
+
+WITHOUT_SCRIPT = {
+    "program: trian.py": "line 1: program: there is no file 'trian.py'",
+    "program: train": "Did you mean 'train.py'?",
+    'command: ["${interpreter}", -m, pkg.train]': "line 1: program: there is no module 'pkg.train'",
+    "command: [./run.sh]": "line 1: program: ./run.sh is not executable. Run `chmod +x ./run.sh`",
+    'command: ["${env}", "${interpreter}", "${args}"]': "line 1: command: names no script. Write program: train.py",
+}
+
+
+@pytest.mark.parametrize("key", WITHOUT_SCRIPT)
+def test_a_script_that_cannot_run_is_the_only_error(key: str, project: Path) -> None:
+    (project / "train.py").touch()
+    (project / "run.sh").touch()
+    text = f"{key}\nmethod: random\nmetric: {{name: wer, goal: minimize}}\nparameters: {{beam: {{min: 1, max: 9}}}}\n"
+    (project / "a.yaml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(SpecError) as raised:
+        load_spec(project / "a.yaml")
+
+    assert len(raised.value.errors) == 1
+    assert WITHOUT_SCRIPT[key] in raised.value.errors[0]
 
 
 def test_exponents_that_look_like_values_are_read_as_wandb_does_and_reported(tmp_path: Path) -> None:
@@ -352,7 +458,7 @@ def test_the_built_in_networks_can_be_searched_instead_of_a_program() -> None:
     assert SearchSpace(parameters={"optimizer.lr": Parameter(values=(0.1,))}, base={}).cardinality == 1
 
 
-LAUNCH = ["job: a/b:latest", "image_uri: a/b", "scheduler: {engine: optuna}", "metrics: [{name: a}, {name: b}]"]
+LAUNCH = ["job: a/b:latest", "image_uri: a/b", "metrics: [{name: a}, {name: b}]"]
 
 
 @pytest.mark.parametrize("key", LAUNCH)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_trials import config, log, run, script, session
+from program_trials import REPORT, config, log, run, script, session
 from sweep_fakes import Cli, write_yaml
 
 import sweeps
@@ -24,6 +24,7 @@ from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome
 from sweeps.files.sweep import load_spec
 from sweeps.tasks.program import process
+from sweeps.tasks.program.callee import code_of_command, fault_of_program
 from sweeps.tasks.program.command import command_faults, command_line
 from sweeps.tasks.program.config import ProgramConfig
 from sweeps.tasks.program.reports import Reports
@@ -80,17 +81,17 @@ class TestCommand:
         file = tmp_path / "args.json"
 
         words = command_line(
-            ["--home=${envvar:HOME}/x", "@${args_json_file}"],
+            ["--home=${envvar:HOME}/x", "@${args_json_file}", "dir=${now:%Y}/x"],
             program="train.py",
             arguments=GIVEN,
             arguments_file=file,
         )
 
-        assert words == [f"--home={os.environ['HOME']}/x", f"@{file}"]
+        assert words == [f"--home={os.environ['HOME']}/x", f"@{file}", "dir=${now:%Y}/x"]
         assert json.loads(file.read_text()) == GIVEN
 
     def test_an_impossible_macro_is_refused_with_the_closest_one(self) -> None:
-        faults = command_faults(["${arg}", "x${args}", "${envvar:NOWHERE_SET}", "${program}"])
+        faults = command_faults(["${arg}", "x${args}", "${envvar:NOWHERE_SET}", "${program}", "dir=${now:%Y}"])
 
         assert len(faults) == 3
         assert "did you mean 'args'" in faults[0]
@@ -318,6 +319,78 @@ def test_identity_follows_the_script_and_what_it_imports_from_its_folder(project
     assert before["part.py"] != after["part.py"]
 
 
+def write_package(folder: Path) -> None:
+    """Write a program as the module `part.train`, as the package `part` and as an executable."""
+    for name in ("part/__main__.py", "part/train.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"from part.report import report\n{REPORT_ONCE}", encoding="utf-8")
+    (folder / "part/report.py").write_text(REPORT, encoding="utf-8")
+    (folder / "run.sh").write_text(f'#!/bin/sh\nexec {sys.executable} -m part "$@"\n', encoding="utf-8")
+    (folder / "run.sh").chmod(0o755)
+
+
+REPORT_ONCE = "import sys\nassert sys.argv[1:] == ['--rate=0.25']\nreport(val_loss=1)\n"
+CALLED: dict[str, tuple[str, tuple[str, ...], set[str]]] = {
+    "module": ("part.train", ("${interpreter}", "-m", "${program}", "${args}"), {"part/train.py", "part/report.py"}),
+    "package": ("part", ("${interpreter}", "-m", "${program}", "${args}"), {"part/__main__.py", "part/report.py"}),
+    "executable": ("./run.sh", ("${env}", "A=b", "${program}", "${args}"), {"./run.sh"}),
+    "executable without a folder": ("run.sh", ("${program}", "${args}"), {"run.sh"}),
+    "named only": ("other.py", ("${interpreter}", "-m", "part.train", "${args}"), {"part/train.py", "part/report.py"}),
+}
+
+
+@pytest.mark.parametrize("case", CALLED)
+def test_a_module_or_an_executable_runs_and_is_part_of_the_identity(case: str, project: Path) -> None:
+    program, command, files = CALLED[case]
+    write_package(project)
+    of = config(program=program, command=command)
+
+    source = PROGRAMS.start(of, None, device="cpu").source
+    messages = run(of)
+
+    assert set(source or {}) == files
+    assert messages[-1].outcome is Outcome.COMPLETE, log()
+    assert PROGRAMS.label(of) in ("part.train", "part", "./run.sh", "run.sh")
+
+
+@pytest.mark.parametrize(
+    ("case", "change"),
+    [("module", "part.train: part/report.py has changed"), ("executable", "./run.sh: ./run.sh has changed")],
+)
+def test_an_edited_module_or_executable_is_named_by_the_next_start(
+    case: str, change: str, project: Path, cli: Cli
+) -> None:
+    program, command, _ = CALLED[case]
+    write_package(project)
+    file = write_yaml(project, spec(program=program, command=command, run_cap=1, parameters={"rate": {"value": 0.25}}))
+    assert cli("run", file, "--backend", "inline", "--runs", "runs", "--no-report").exit_code == 0
+
+    for edited in ("part/report.py", "run.sh"):
+        with Path(edited).open("a", encoding="utf-8") as text:
+            text.write("\nedited = 1\n")
+    result = cli("run", file, "--backend", "inline", "--runs", "runs", "--set", "run_cap=2")
+
+    assert result.exit_code == 2
+    assert change in result.stderr
+
+
+def test_a_module_of_another_interpreter_may_be_missing_here(project: Path) -> None:
+    write_package(project)
+
+    assert fault_of_program("elsewhere.train", ["conda", "run", "python", "-m", "${program}"]) is None
+    assert code_of_command("elsewhere.train", ["conda", "run", "python", "-m", "${program}"]) is None
+    assert "no module 'part.trian'" in str(fault_of_program("part.trian", ["python", "-m", "${program}"]))
+
+
+def test_an_executable_that_this_machine_lacks_is_a_warning(project: Path) -> None:
+    lacking = spec(command=["no-such-launcher", "${program}", "${args}"])
+
+    assert load_spec(write_yaml(project, lacking)).warnings() == [
+        "command: there is no executable 'no-such-launcher' on the PATH of this machine"
+    ]
+    assert load_spec(write_yaml(project, spec())).warnings() == []
+
+
 def test_arguments_named_like_columns_get_columns_of_their_own(project: Path) -> None:
     loaded = load_spec(write_yaml(project, spec(parameters={
         "epochs": {"values": [3, 5]}, "metric": {"value": "l2"}, "copy": {"value": 1}, "seed": {"value": 4},
@@ -344,7 +417,7 @@ def test_arguments_named_like_columns_get_columns_of_their_own(project: Path) ->
         ({"command": ["${interpreter}", "${programm}"]}, "did you mean 'program'"),
         ({"train": "formula:train"}, "cannot be combined with train"),
         ({"early_terminate": {"type": "hyperband"}, "parameters": {"rate": {"value": 1}}}, "write epochs: 10"),
-        ({"program": None, "command": ["x"]}, "command: needs program"),
+        ({"program": None, "command": ["${interpreter}"]}, "command: names no script"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
