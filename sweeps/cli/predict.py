@@ -8,7 +8,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,10 @@ from sweeps.core.formatting import escaped
 
 if TYPE_CHECKING:
     from cifar_core import Prediction
+    from sweeps.record.reader import RecordReader
 
 STANDARD_INPUT = "-"
+_TOP = 3
 CHUNK = 500
 """Number of images that are read and predicted together."""
 
@@ -33,16 +35,14 @@ CHUNK = 500
     "images",
     nargs=-1,
     required=True,
-    metavar="IMAGE...",
+    metavar="INPUT...",
     help="An image file of any size, a web address (http, https), a folder with its subfolders, a pattern such as "
-    "'photos/*.jpg', or - for standard input.",
+    "'photos/*.jpg', or - for standard input. For a training function: any text.",
 )
 @click.option(
     "--top",
     type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="Number of classes to show per image.",
+    help="Number of classes to show per image.  [default: 3]",
 )
 @click.option(
     "--labels",
@@ -57,17 +57,17 @@ CHUNK = 500
 def predict(
     name: str,
     images: tuple[str, ...],
-    top: int,
+    top: int | None,
     labels_file: Path | None,
     as_json: bool,
     csv_file: Path | None,
     runs: Path,
 ) -> None:
-    """Classify images with a trained network.
+    """Classify images with a trained network, or call the `predict` of a training function.
 
     Images in folders that are named like a class are compared with it: accuracy and confusion follow the table. Images
     that cannot be read are listed and skipped, and the exit code is 1. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are
-    honoured.
+    honoured. A run of a training function passes the inputs to `def predict(trial, inputs, **config)` of its module.
 
     \b
     Example:
@@ -75,14 +75,22 @@ def predict(
       sweeps predict quick https://example.org/cat.jpg
       sweeps predict quick new/ --labels new.csv --csv predicted.csv
     """
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.weights import find_weights, is_of_network
+
+    reader = MlflowReader(runs)
+    if not is_of_network(reader, name):
+        if top is not None or labels_file is not None:
+            raise click.UsageError("--top and --labels are for networks: the predict function decides what it returns")
+        _call_predict(reader, name, images, as_json=as_json, csv_file=csv_file, runs=runs)
+        return
+    top = top or _TOP
     sources = [source for image in images for source in _sources(image)]
     if not sources:
         raise click.UsageError(f"no image in {', '.join(images)}")
     from cifar_core import Classifier
-    from sweeps.record.reader import MlflowReader
-    from sweeps.use.weights import find_weights
 
-    weights = find_weights(MlflowReader(runs), name, runs=runs)
+    weights = find_weights(reader, name, runs=runs)
     model = Classifier.load(weights.path)
     labels = _labels(sources, model.class_names, labels_file)
     predicted = list(_predicted(model, sources))
@@ -96,7 +104,8 @@ def predict(
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     if csv_file is not None:
-        _write_csv(rows, csv_file)
+        labelled = any("label" in row for row in rows)
+        _write_csv(rows, csv_file, columns=["image", "class", "probability", *(["label"] if labelled else [])])
     elif not as_json and found:
         _print_table(found, run=weights.run, top=top)
     if not as_json and (pairs := [(labels[source], result.label) for source, result in predicted if source in labels]):
@@ -104,6 +113,38 @@ def predict(
     if len(found) < len(sources):
         click.echo(f"{len(sources) - len(found)} of {len(sources)} images were skipped", err=True)
         sys.exit(ExitCode.FAILED)
+
+
+def _call_predict(
+    reader: RecordReader, name: str, inputs: Sequence[str], *, as_json: bool, csv_file: Path | None, runs: Path
+) -> None:
+    """Print or write the predictions of a training function."""
+    from rich.table import Table
+
+    from sweeps.cli.terminal import console
+    from sweeps.use.predictions import predict_with_function
+
+    found = predict_with_function(reader, name, inputs, runs=runs)
+    columns = list(dict.fromkeys(column for row in found.rows for column in row))
+    if as_json:
+        click.echo(json.dumps(found.rows, indent=2))
+    if csv_file is not None:
+        _write_csv(found.rows, csv_file, columns=columns)
+    elif not as_json:
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in found.rows:
+            table.add_row(*(_shown(row.get(column)) for column in columns))
+        output = console()
+        output.print(table)
+        output.print(f"by {found.run}", style="dim", highlight=False)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else escaped(str(value))
 
 
 def _sources(image: str) -> list[str]:
@@ -204,12 +245,11 @@ def _print_table(found: Sequence[tuple[str, Prediction]], *, run: str, top: int)
     output.print(f"by {run}", style="dim", highlight=False)
 
 
-def _write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def _write_csv(rows: Sequence[Mapping[str, Any]], path: Path, *, columns: Sequence[str]) -> None:
     from cifar_core.common.files import atomic_write
 
     text = io.StringIO(newline="")
-    labelled = any("label" in row for row in rows)
-    writer = csv.DictWriter(text, fieldnames=["image", "class", "probability", *(["label"] if labelled else [])])
+    writer = csv.DictWriter(text, fieldnames=columns)
     writer.writeheader()
     writer.writerows(rows)
     with atomic_write(path) as file:

@@ -482,6 +482,29 @@ class Task(ABC, Generic[ConfigT]):
         """
         raise CheckpointError(f"the task {self.name} has no test part")
 
+    # Predictions
+
+    def predict_fault(self, config: ConfigT) -> str | None:
+        """Return why complete runs cannot predict, and what to do; None if they can."""
+        return f"{self.label(config)} has no prediction"
+
+    def predict(
+        self, checkpoint: Path, config: ConfigT, inputs: Sequence[str], *, device: str
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return the prediction of a complete run for each input, as names and values.
+
+        Args:
+            checkpoint: its checkpoint file.
+            config: its configuration.
+            inputs: as they were typed.
+            device: `cpu`, `cuda` or `auto`.
+
+        Raises:
+            CheckpointError: it is damaged.
+            ModelError: the custom code returned no valid predictions.
+        """
+        raise CheckpointError(f"the task {self.name} has no prediction")
+
     # Budget
 
     def retrained(self, config: ConfigT, *, epochs: int | None, examples: int | Literal["all"] | None) -> ConfigT:

@@ -30,6 +30,7 @@ from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.task import FILES, Part, Parts, Task
 from sweeps.system.machine import local_gpus
 from sweeps.tasks.function_data import DATA, TEST, DataSet, TrialData, load_data, seal_data, size_of
+from sweeps.tasks.function_predict import PREDICT_FUNCTION, call_predict, predict_function
 from sweeps.tasks.function_signature import (
     FunctionConfig,
     config_type_of,
@@ -44,6 +45,9 @@ from sweeps.tasks.values import short_value
 
 _MAX_DESCRIBED = 3
 """Maximum number of values in the description of a configuration."""
+
+
+_NO_DATA = "predict has no trial.data. Save what it needs from the data with trial.save"
 
 
 class FunctionTask(Task[FunctionConfig]):
@@ -190,38 +194,74 @@ class FunctionTask(Task[FunctionConfig]):
         if function is None:
             raise CheckpointError(f"the function {self.name} has no test part")
         seal_data(self._module)
-        device = ("cuda" if local_gpus() else "cpu") if device == "auto" else device
         stored = read_checkpoint(file := _readable(checkpoint))
         config = FunctionConfig.model_validate(stored["config"])
         part = part_of(config)
         saved, history = _saved(stored), _history(stored)
         if len(history) < config.epochs:  # the last checkpoint is damaged
-            training = self.load(file, config, part, device=device)
+            training = self.load(file, config, part, device=_device(device))
             training.use_folders(checkpoint.parent / FILES, None)
             rest = training.epochs(on_step=lambda loss: None)
             while len(training.history) < config.epochs:
                 next(rest)
             saved, history = training.saved, list(training.history)
-        if 0 < saved.epoch < config.epochs:
-            raise CheckpointError(
-                f"{self.name} saved its last state after epoch {saved.epoch} of {config.epochs}. Call trial.save in "
-                "the last epoch, so that this state is evaluated"
-            )
         data = None
         if part is not None or test is not None:
             data = TrialData({**(part or {}), **({} if test is None else {TEST: test})}, module=self._module)
-        seed_generators(config.seed)
-        trial = Trial(
-            seed=config.seed,
-            device=device,
-            cpus=int(os.environ.get("OMP_NUM_THREADS", "1")),
-            saved=saved,
-            data=data,
-            folder=checkpoint.parent / FILES,
+        return call_test(
+            function,
+            self._complete_trial(config, saved, device=_device(device), folder=checkpoint.parent / FILES, data=data),
+            self._all_arguments(config),
+            trained=history[-1].metrics,
+            name=f"{self._module}:{TEST_FUNCTION}",
         )
-        arguments = {**self._arguments(config), "epochs": config.epochs, "seed": config.seed}
-        name = f"{self._module}:{TEST_FUNCTION}"
-        return call_test(function, trial, arguments, trained=history[-1].metrics, name=name)
+
+    def predict_fault(self, config: FunctionConfig) -> str | None:
+        if self._predict_function is not None:
+            return None
+        return (
+            f"{self._module} has no function `{PREDICT_FUNCTION}(trial, inputs, **config)`. Add one that returns a list "
+            "with a prediction for each of the inputs"
+        )
+
+    @property
+    def _predict_function(self) -> Callable[..., Any] | None:
+        assert self.function is not None, "imported"
+        return predict_function(self._module)
+
+    def predict(
+        self, checkpoint: Path, config: FunctionConfig, inputs: Sequence[str], *, device: str
+    ) -> Sequence[Mapping[str, Any]]:
+        function = self._predict_function
+        assert function is not None, "`predict_fault` has no fault"
+        stored = read_checkpoint(_readable(checkpoint))
+        if len(_history(stored)) < config.epochs:
+            raise CheckpointError(f"{checkpoint} is damaged. Run `sweeps rerun RUN` to restore it")
+        trial = self._complete_trial(
+            config, _saved(stored), device=_device(device), folder=checkpoint.parent / FILES, without_data=_NO_DATA
+        )
+        name = f"{self._module}:{PREDICT_FUNCTION}"
+        return call_predict(function, trial, inputs, self._all_arguments(config), name=name)
+
+    def _complete_trial(self, config: FunctionConfig, saved: Saved, *, device: str, folder: Path, **data: Any) -> Trial:
+        """Return the trial of a complete run, whose state was saved after its last epoch."""
+        if 0 < saved.epoch < config.epochs:
+            raise CheckpointError(
+                f"{self.name} saved its last state after epoch {saved.epoch} of {config.epochs}. Call trial.save in "
+                "the last epoch, so that this state is used"
+            )
+        seed_generators(config.seed)
+        cpus = int(os.environ.get("OMP_NUM_THREADS", "1"))
+        return Trial(seed=config.seed, device=device, cpus=cpus, saved=saved, folder=folder, **data)
+
+    def _all_arguments(self, config: FunctionConfig) -> dict[str, Any]:
+        return {**self._arguments(config), "epochs": config.epochs, "seed": config.seed}
+
+
+def _device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if local_gpus() else "cpu"
 
 
 def _saved(stored: Mapping[str, Any]) -> Saved:

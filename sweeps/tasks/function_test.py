@@ -10,6 +10,7 @@ from typing import Any
 
 from cifar_core.common.errors import ModelError
 from sweeps.core.results import TEST_PREFIX, TestResult
+from sweeps.tasks.function_predict import taken_arguments
 from sweeps.tasks.function_trial import Trial
 from sweeps.tasks.metric_names import METRIC_NAME
 
@@ -43,10 +44,7 @@ def call_test(
     Raises:
         ModelError: it did not return finite numbers by name.
     """
-    parameters = inspect.signature(function).parameters
-    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    taken = {key: value for key, value in arguments.items() if takes_all or key in parameters}
-    returned = function(trial, **taken)
+    returned = function(trial, **taken_arguments(function, arguments))
     if not isinstance(returned, Mapping) or not returned:
         raise ModelError(f"{name} returned {returned!r}. Return a dictionary of numbers such as {{'accuracy': 0.9}}")
     numbers: dict[str, float] = {}

@@ -14,6 +14,10 @@ from typing import Any
 from cifar_core.common.errors import ModelError
 from sweeps.tasks.function_data import TrialData
 
+_DECLARE_DATA = (
+    "trial.data needs a function `data()` in the module of the training function. It returns a dictionary such as "
+    "{'train': ..., 'validation': ..., 'test': ...}"
+)
 _NAMES_OF_RUN = ("config.yaml", "trial.log")
 """Artifacts that every run has."""
 
@@ -41,6 +45,7 @@ class Trial:
         cpus: int,
         saved: Saved | None = None,
         data: TrialData | None = None,
+        without_data: str = _DECLARE_DATA,
         folder: Path | None = None,
         artifacts: Path | None = None,
     ) -> None:
@@ -53,7 +58,7 @@ class Trial:
         self._before = saved or Saved(epoch=0)
         self.epoch = self._before.epoch
         """Number of saved epochs, which need not be trained again: 0 at the first start."""
-        self._data = data
+        self._data, self._without_data = data, without_data
         self._folder, self._artifacts = folder, artifacts
         self._last = self._before
         self._pending: bytes | None = None
@@ -84,13 +89,10 @@ class Trial:
         Their numpy arrays are read-only: all trials of a machine share them.
 
         Raises:
-            ModelError: the module has no such function.
+            ModelError: the module has no such function, or the call has no data.
         """
         if self._data is None:
-            raise ModelError(
-                "trial.data needs a function `data()` in the module of the training function. It returns a dictionary "
-                "such as {'train': ..., 'validation': ..., 'test': ...}"
-            )
+            raise ModelError(self._without_data)
         return self._data
 
     @property

@@ -17,6 +17,7 @@ from cifar_core.recipes import RECIPES
 from sweeps.core.errors import SweepError
 from sweeps.store.kept_code import require_same_code
 from sweeps.use.single_config import config_in_file, is_file_name, single_config
+from sweeps.use.weights import require_network
 from sweeps.views.names import find_named
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _recorded(
         named = find_named(reader, name)
     except SweepError as error:
         raise SweepError(f"{name!r} is {what} nor the file of a sweep or ladder. In the record: {error}") from None
+    require_network(reader, name)
     row = named.defining_row
     recorded = reader.configuration(row["run_id"])
     if code_in is not None:

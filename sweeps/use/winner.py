@@ -10,7 +10,7 @@ from sweeps.core.formatting import accuracy
 from sweeps.record.reader import MlflowReader
 from sweeps.tasks.registry import task_of
 from sweeps.use.logged_model import ModelInfo, describe_winner, log_model
-from sweeps.use.weights import Weights, find_weights
+from sweeps.use.weights import Weights, find_checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -28,9 +28,8 @@ def log_winner(sweep: str, *, runs: Path) -> str | None:
     try:
         if not any(rank_configurations(reader.runs(sweep=sweep)).values("confirmed")):
             return None
-        weights = find_weights(reader, sweep, runs=runs)
-        config = reader.configuration(weights.run_id)
-        if not task_of(config).class_names(config):
+        weights = find_checkpoint(reader, sweep, runs=runs)
+        if not task_of(weights.config).class_names(weights.config):
             return None  # only image classifiers are logged
         before = reader.logged_model(weights.run_id)
         return _store(sweep, weights, reader, runs=runs) if before is None else before

@@ -73,6 +73,15 @@ class ProgramTask(Task[ProgramConfig]):
             has_ended=stored["has_ended"],
         )
 
+    def test_fault(self, config: ProgramConfig) -> str | None:
+        return (
+            f"{self.label(config)} reads its data itself, so no part can be kept from it. Evaluate its models with a "
+            "script of your own, or write it as a training function"
+        )
+
+    def predict_fault(self, config: ProgramConfig) -> str | None:
+        return "a program has no predict function. Load the files that it writes to SWEEPS_ARTIFACTS_DIR in a script"
+
     def _source(self, config: ProgramConfig) -> Source | None:
         return Sources(kind=self.code_kind).of(self.code_of(config), files=self.named_files(config))
 
