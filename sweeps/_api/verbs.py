@@ -286,6 +286,7 @@ class TestSetResult(Printed):
         import pandas as pd
 
         from sweeps.analysis.statistics import mean_and_interval
+        from sweeps.core.formatting import is_accuracy
 
         rows = []
         for each in self.found:
@@ -293,7 +294,7 @@ class TestSetResult(Printed):
             metric = self._metric
             validated = [record.epochs[-1].value(metric) or 0.0 for record in each.records]
             first, *others = [name for name in tests[0] if name != "test_loss" or len(tests[0]) == 1]
-            mean, low, high = mean_and_interval([test[first] for test in tests])
+            mean, low, high = mean_and_interval([test[first] for test in tests], is_share=is_accuracy(first))
             rows.append(
                 {
                     "trial": each.records[0].trial,

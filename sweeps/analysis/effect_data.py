@@ -92,7 +92,8 @@ def schedule_changed_lr(records: Sequence[TrialRecord], stages: Sequence[Stage])
     last = stages[-1].epoch
     return any(
         (rate := epoch.value("learning_rate")) is None
-        or not math.isclose(rate, records[index].config.dotted()["optimizer.lr"], rel_tol=1e-6)
+        or (first := records[index].config.dotted().get("optimizer.lr")) is None  # a custom training
+        or not math.isclose(rate, first, rel_tol=1e-6)
         for index in stages[0].trials
         for epoch in records[index].epochs[:last]
     )
@@ -120,7 +121,8 @@ def _curve(record: TrialRecord, metric: str, *, scale: float) -> list[float]:
 def is_chance_level(value: float, *, unit: str, classes: int) -> bool:
     """Return whether a value is the chance level; `classes` is 0 for unknown."""
     classes = classes or CLASSES
-    return value == (100 / classes if unit == "points" else math.log(classes))
+    levels = {"points": 100 / classes, "nats": math.log(classes)}
+    return value == levels.get(unit)
 
 
 def _stage(epoch: int | None, reached: dict[int, float], diverged: set[int], *, maximize: bool) -> Stage | None:

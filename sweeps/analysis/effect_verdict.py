@@ -13,9 +13,12 @@ from sweeps.analysis.effect_estimate import Estimate
 from sweeps.analysis.effect_levels import Factor
 from sweeps.core.formatting import listed
 
-RELEVANT_DIFFERENCE = {"points": 4.0, "nats": 0.12}
+_RELEVANT_DIFFERENCE = {"points": 4.0, "nats": 0.12}
 """Smallest difference of two values that the missing trials are computed for. If all effects are smaller than half of
 it, no two values differ by that much, which is a verdict too."""
+_RELEVANT_SHARE = 0.5
+"""The same for a metric of a custom training, in standard deviations of the compared trials."""
+_STEP = {"points": 0.1, "nats": 0.01}
 MAX_MORE_TRIALS = 1000
 _SHRINKAGE_FACTOR = 1.5
 """Factor on the trials that a comparison of two means needs, because effects are shrunk and many are estimated at once.
@@ -36,8 +39,36 @@ class Verdict:
     more_trials: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The unit of effects, and the smallest difference that matters."""
+
+    name: str
+    """`points` for an accuracy, `nats` for a loss of images, else the name of the metric."""
+    relevant_difference: float
+
+    @classmethod
+    def of(cls, name: str, stages: Sequence[Stage]) -> Unit:
+        """Return a unit for the compared trials."""
+        relevant = _RELEVANT_DIFFERENCE.get(name)
+        if relevant is None:
+            relevant = _RELEVANT_SHARE * float(np.std(stages[-1].values)) if stages else 0.0
+        return cls(name=name, relevant_difference=relevant)
+
+    def bound(self, value: float) -> str:
+        """Return a value rounded up to one step, with its unit."""
+        step = _STEP.get(self.name) or 10.0 ** math.floor(math.log10(value) - 1) if value else 1.0
+        return self.amount(max(math.ceil(value / step), 1) * step)
+
+    def amount(self, value: float) -> str:
+        """Return a value with its unit."""
+        if self.name not in _STEP:
+            return f"{value:.3g} of {self.name}"
+        return f"{value:.3g} {self.name if value != 1 else self.name.removesuffix('s')}"
+
+
 def assess(
-    factor: Factor, estimated: Estimate | None, *, noise: float, unit: str, maximize: bool, problem: str | None
+    factor: Factor, estimated: Estimate | None, *, noise: float, unit: Unit, maximize: bool, problem: str | None
 ) -> Verdict:
     """Return the verdict on one parameter.
 
@@ -79,10 +110,10 @@ def assess(
     if (between > 0).mean() >= CONCLUSIVE:
         return Verdict(text=f"{labels[best]} is better than {labels[worst]} {_PROBABILITY}", is_conclusive=True)
     largest = max(max(-low, high) for _, low, high in estimated.levels.values())
-    if largest < RELEVANT_DIFFERENCE[unit] / 2:
-        return Verdict(text=f"no effect larger than {_bound(largest, unit)} (95 % intervals)", is_conclusive=True)
+    if largest < unit.relevant_difference / 2:
+        return Verdict(text=f"no effect larger than {unit.bound(largest)} (95 % intervals)", is_conclusive=True)
     needed = trials_needed(
-        difference=max(RELEVANT_DIFFERENCE[unit], float(between.mean())),
+        difference=max(unit.relevant_difference, float(between.mean())),
         deviation=float(between.std()),
         noise=noise,
         levels=len(tried),
@@ -116,7 +147,7 @@ def trials_needed(
     return _SHRINKAGE_FACTOR * max(trials * (z * deviation) ** 2, 2 * levels * (z * noise) ** 2 / active)
 
 
-def describe_method(stages: Sequence[Stage], *, unit: str) -> str:
+def describe_method(stages: Sequence[Stage], *, unit: Unit) -> str:
     """Return how the effects were estimated, in a few sentences."""
     if not stages:
         return "No trials have been compared yet."
@@ -129,7 +160,7 @@ def describe_method(stages: Sequence[Stage], *, unit: str) -> str:
         f"{where} The model is a Bayesian analysis of variance (Gelman 2005) with additive effects and one variance "
         "per parameter. Intervals cover 95 % of the posterior. A conclusive verdict has a posterior probability of "
         "99 %. The number of missing trials gives 80 % power for a difference of "
-        f"{_amount(RELEVANT_DIFFERENCE[unit], unit)}, or the observed difference if it is larger."
+        f"{unit.amount(unit.relevant_difference)}, or the observed difference if it is larger."
     )
 
 
@@ -138,13 +169,3 @@ def _two_digits(count: float) -> int:
     count = math.ceil(count)
     step = int(10 ** max(len(str(count)) - 2, 0))
     return math.ceil(count / step) * step
-
-
-def _bound(value: float, unit: str) -> str:
-    """Return the value rounded up to one step, with its unit."""
-    step = 0.1 if unit == "points" else 0.01
-    return _amount(max(math.ceil(value / step), 1) * step, unit)
-
-
-def _amount(value: float, unit: str) -> str:
-    return f"{value:.3g} {unit if value != 1 else unit.removesuffix('s')}"

@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifar_core.common.user_modules import NETWORK
 from sweeps.analysis.effect_data import MIN_TRIALS, Stage, is_chance_level, schedule_changed_lr, stages_of
 from sweeps.analysis.effect_estimate import Estimate, estimate
 from sweeps.analysis.effect_levels import Factor, factors_of
-from sweeps.analysis.effect_verdict import assess, describe_method
+from sweeps.analysis.effect_verdict import Unit, assess, describe_method
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.trial import TrialRecord
 from sweeps.search.opening import read_study
 from sweeps.search.recorded_search import RecordedSearch, recorded_search_of
 from sweeps.search.stored_trials import read_records
 from sweeps.store.folder import SweepFolder
+from sweeps.tasks.registry import task_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class Effects:
     sweep: str
     metric: str
     unit: str
-    """`points` for an accuracy (100 × the difference of two accuracies), `nats` for a loss."""
+    """`points` for an accuracy (100 × the difference of two accuracies), `nats` for a loss of images, else `metric`."""
     maximize: bool
     """Whether larger values of the metric are better."""
     trials: int
@@ -114,7 +116,7 @@ def effects_of(records: Sequence[TrialRecord], *, searched: RecordedSearch) -> E
         schedule_changed_lr=schedule_changed_lr(records, stages),
     )
     estimates = estimate(stages, factors) if len(compared) >= MIN_TRIALS else None
-    unit = "points" if is_share else "nats"
+    unit = Unit.of(_unit_name(records, searched.metric), stages)
     parameters = [
         _effect(
             factor,
@@ -131,7 +133,7 @@ def effects_of(records: Sequence[TrialRecord], *, searched: RecordedSearch) -> E
     return Effects(
         sweep=searched.sweep,
         metric=searched.metric,
-        unit=unit,
+        unit=unit.name,
         maximize=searched.maximize,
         trials=len(compared),
         epochs_used=tuple(stage.epoch for stage in stages if stage.epoch is not None),
@@ -155,12 +157,19 @@ def read_effects(runs: Path, sweep: str) -> Effects:
     return effects_of(list(read_records(study, sweep=sweep)), searched=searched)
 
 
+def _unit_name(records: Sequence[TrialRecord], metric: str) -> str:
+    if is_accuracy(metric):
+        return "points"
+    is_of_images = any(task_of(record.config).code_kind is NETWORK for record in records[:1])
+    return "nats" if is_of_images else metric
+
+
 def _problem(records: Sequence[TrialRecord], stages: Sequence[Stage], metric: str) -> str | None:
     """Return why no effect could be estimated; None if there are too few trials."""
     if not stages and any(record.outcome.is_final for record in records):
         return f"no trial has a {metric} to compare"
     if stages and len(stages[0].trials) >= MIN_TRIALS:
-        value, unit = float(stages[0].values[0]), "points" if is_accuracy(metric) else "nats"
+        value, unit = float(stages[0].values[0]), _unit_name(records, metric)
         if is_chance_level(value, unit=unit, classes=records[0].protocol.classes):
             return "no trial was better than chance at the compared epoch"
         return f"all trials have the same {metric}"
@@ -172,7 +181,7 @@ def _effect(
     estimated: Estimate | None,
     *,
     noise: float,
-    unit: str,
+    unit: Unit,
     searched: RecordedSearch,
     problem: str | None,
 ) -> ParameterEffect:

@@ -74,7 +74,7 @@ def compare_answers(first: np.ndarray, second: np.ndarray) -> AnswerComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeComparison:
-    """Comparison of two recipes over their seeds, differences in points."""
+    """Comparison of two recipes over their seeds, differences in points, or in the unit of another metric."""
 
     difference: float
     """First mean minus second."""
@@ -88,15 +88,18 @@ class RecipeComparison:
     """Difference for each common seed."""
 
 
-def compare_recipes(first: Mapping[int, float], second: Mapping[int, float], *, paired: bool) -> RecipeComparison:
-    """Compare two recipes by their accuracies with one unadjusted test.
+def compare_recipes(
+    first: Mapping[int, float], second: Mapping[int, float], *, paired: bool, factor: float = 100.0
+) -> RecipeComparison:
+    """Compare two recipes by one number, with one unadjusted test.
 
     Args:
-        first: seed → accuracy, 0 to 1.
+        first: seed → accuracy, 0 to 1, or value of another metric.
         second: the same for the other recipe.
+        factor: of the differences; 100 for points.
         paired: whether to use a paired t-test over the common seeds, like a ladder, or Welch's t-test.
     """
-    ours, theirs = ({seed: 100 * share for seed, share in each.items()} for each in (first, second))
+    ours, theirs = ({seed: factor * share for seed, share in each.items()} for each in (first, second))
     by_seed = {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
     values = list(by_seed.values())
     difference = statistics.fmean(values if paired and values else ours.values())

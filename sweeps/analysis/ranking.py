@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -78,8 +79,16 @@ class _Configuration:
         A trial that was pruned in the search is trained to full length with its replicates. That run is not part of
         the search.
         """
+        return self._in_search("val_accuracy")
+
+    @property
+    def search_value(self) -> float | None:
+        """Metric of the search in it, as `search_accuracy`."""
+        return self._in_search("metric_value")
+
+    def _in_search(self, column: str) -> float | None:
         searched = [row for row in self.complete if row["replicate_of"] is None]
-        return _mean_of(searched, "val_accuracy") if self.confirming else None
+        return _mean_of(searched, column) if self.confirming else None
 
     @cached_property
     def shown(self) -> Row:
@@ -107,7 +116,7 @@ class _Configuration:
 
     def rank_key(self) -> tuple[float, int]:
         """Return the sort key, the best first: the order of the search, applied to the mean over seeds."""
-        return by_value(self.mean, maximize=_is_maximized(self.shown), trial=self.shown["trial"])
+        return by_value(self.mean, maximize=is_maximized(self.shown), trial=self.shown["trial"])
 
 
 def rank_configurations(table: Table) -> Table:
@@ -131,9 +140,10 @@ def rank_configurations(table: Table) -> Table:
     compared by a test of two proportions.
 
     `replicates` is the number of seeds that learned, `val_std` the sample standard deviation of their validation
-    accuracies. `ci_low` and `ci_high` are Student's 95 % interval of the mean, or Wilson's 95 % interval for a single
-    seed. `test_accuracy`, `train_seconds`, `images_per_second` and `best_val_accuracy` are means. Values of a single
-    run (`trial`, `run_id`, `key`, `started`, and `seed` if there is one seed) are those of the representative run.
+    accuracies, `metric_std` that of the metric of their search. `ci_low` and `ci_high` are Student's 95 % interval of
+    the mean, or Wilson's 95 % interval for a single seed. `test_accuracy`, `train_seconds`, `images_per_second` and
+    `best_val_accuracy` are means. Values of a single run (`trial`, `run_id`, `key`, `started`, and `seed` if there is
+    one seed) are those of the representative run.
     """
     rows = []
     for configuration in _ordered(table):
@@ -144,6 +154,8 @@ def rank_configurations(table: Table) -> Table:
             row |= {name: _mean_of(seeds, name) for name in _AVERAGED}
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
+            row["search_value"] = configuration.search_value
+            row["metric_std"] = _deviation([each["metric_value"] for each in seeds])
             row["did_not_learn"] = configuration.did_not_learn
             row["confirmed"] = bool(configuration.confirming)
         rows.append(row)
@@ -278,7 +290,7 @@ def _is_counted(row: Row) -> bool:
     return 0 <= value <= 1 if is_share else math.isfinite(value)
 
 
-def _is_maximized(row: Row) -> bool:
+def is_maximized(row: Row) -> bool:
     """Return whether larger is better: by the goal of the search, or by the name of the metric without one."""
     return is_accuracy(_metric(row)) if row["goal"] is None else bool(row["goal"] == "maximize")
 
@@ -335,6 +347,12 @@ def _images(row: Row) -> int:
     if row["val_accuracy"] is None:
         return int(protocol.test_images)
     return protocol.validation_images if isinstance(protocol, Protocol) else 0
+
+
+def _deviation(values: Sequence[float | None]) -> float | None:
+    """Return the sample standard deviation; None for fewer than two values, or if one is missing."""
+    present = [value for value in values if value is not None]
+    return statistics.stdev(present) if len(present) == len(values) > 1 else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -21,13 +21,13 @@ def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return deviation, mean - reach, mean + reach
 
 
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """Return the mean of accuracies and its Student's 95 % interval, clipped to 0 and 1; no interval for one value."""
+def mean_and_interval(values: Sequence[float], *, is_share: bool = True) -> tuple[float, float | None, float | None]:
+    """Return the mean and its Student's 95 % interval, that of shares clipped to 0 and 1; no interval for one value."""
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return mean, None, None
     _, low, high = student_interval(values)
-    return mean, max(low, 0.0), min(high, 1.0)
+    return (mean, max(low, 0.0), min(high, 1.0)) if is_share else (mean, low, high)
 
 
 class Spread(NamedTuple):

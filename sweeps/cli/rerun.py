@@ -58,18 +58,22 @@ def rerun(run: str, check: bool, tolerance: float, runs: Path) -> None:
     agreement = found.agreement(tolerance=tolerance / 100)
     click.echo(f"{name}: {agreement}{_explained(found, agreement, tolerance)}")
     if found.restored_weights:
-        click.echo(f"Restored its missing or damaged weights. Run `sweeps predict {name} IMAGE` to use them.")
+        is_network = row.get("train") is None
+        how = f"weights. Run `sweeps predict {name} IMAGE` to use them." if is_network else "checkpoint."
+        click.echo(f"Restored its missing or damaged {how}")
     if check and agreement is Agreement.DIFFERENT:
         sys.exit(ExitCode.FAILED)
 
 
 def _print_epoch(recorded: EpochResult, again: EpochResult) -> None:
-    from sweeps.core.formatting import accuracy, loss
+    from sweeps.core.formatting import metric_text
 
     def shown(epoch: EpochResult) -> str:
+        if (loss := epoch.value("train_loss")) is None:
+            return ", ".join(f"{name} {metric_text(name, value)}" for name, value in epoch.metrics.items())
         validated = epoch.value("val_accuracy")
-        validation = "" if validated is None else f", validation {accuracy(validated)}"
-        return f"train loss {loss(epoch.value('train_loss'))}{validation}"
+        validation = "" if validated is None else f", validation {metric_text('val_accuracy', validated)}"
+        return f"train loss {metric_text('train_loss', loss)}{validation}"
 
     click.echo(f"epoch {again.epoch}: {shown(again)} (recorded: {shown(recorded)})")
 
@@ -96,7 +100,9 @@ def _explained(found: Rerun, agreement: str, tolerance: float) -> str:
     if found.error is not None:
         return f": after {len(found.again)} of {plural(len(found.recorded), 'epoch')}: {found.error}"
     if agreement == "bit for bit":
-        return f": every loss and accuracy of {plural(len(found.recorded), 'epoch')} equals the record"
+        return f": every number of {plural(len(found.recorded), 'epoch')} equals the record"
     epochs = plural(len(found.recorded), "epoch")
+    if (first := found.first_difference) is not None and not found.has_accuracies:
+        return f": {first}"
     largest = f"{100 * found.largest_difference:.2f}"
     return f": accuracies differ by at most {largest} points in {epochs} (tolerance {tolerance:g})"

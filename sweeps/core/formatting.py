@@ -112,9 +112,13 @@ def loss(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
+_ACCURACIES = frozenset({"val_accuracy", "train_accuracy", "test_accuracy", "best_val_accuracy", "search_accuracy"})
+"""Metrics and columns that are always shares. A custom training may use other names for any number."""
+
+
 def is_accuracy(metric: str) -> bool:
     """Return whether a metric or a column is an accuracy, a share from 0 to 1."""
-    return metric.endswith("accuracy")
+    return metric in _ACCURACIES
 
 
 def metric_heading(metric: str) -> str:
@@ -124,12 +128,25 @@ def metric_heading(metric: str) -> str:
 
 def metric_cell(metric: str, value: float | None) -> str:
     """Return a metric's value for a table cell under `metric_heading`."""
-    return percent(value) if is_accuracy(metric) else loss(value)
+    return percent(value) if is_accuracy(metric) else metric_number(value)
 
 
 def metric_text(metric: str, value: float | None) -> str:
     """Return a metric's value for a sentence."""
-    return accuracy(value) if is_accuracy(metric) else loss(value)
+    return accuracy(value) if is_accuracy(metric) else metric_number(value)
+
+
+def metric_number(value: float | None, *, sign: str = "") -> str:
+    """Return a number of any size with four decimals, or four digits if it is very small or large; empty for None.
+
+    Args:
+        value: the number.
+        sign: `+` to write the sign of a positive number too.
+    """
+    if value is None:
+        return ""
+    is_common = value == 0 or 1e-3 <= abs(value) < 1e6
+    return f"{value:{sign}.4f}" if is_common else f"{value:{sign}.4g}"
 
 
 def number(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sweeps.core.formatting import accuracy, loss
+from sweeps.core.formatting import metric_text
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.plan import RunPlan
 from sweeps.search.best import best_first, final_value
@@ -50,7 +50,6 @@ def _best(plan: RunPlan, records: Sequence[TrialRecord]) -> list[str]:
     lines = [f"| trial | {plan.metric.name} | configuration |", "|---|---|---|"]
     for record in ranked:
         value = final_value(record, plan.metric.name)
-        shown = accuracy(value) if plan.metric.name.endswith("accuracy") else loss(value)
-        lines.append(f"| {record.name} | {shown} | {describe(record.config)} |")
+        lines.append(f"| {record.name} | {metric_text(plan.metric.name, value)} | {describe(record.config)} |")
     many = sum(record.outcome is Outcome.COMPLETE for record in records)
     return [f"Best of {many} complete trials:", "\n".join(lines)]

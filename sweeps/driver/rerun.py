@@ -74,6 +74,20 @@ class Rerun:
         ]
         return max(found, default=0.0)
 
+    @property
+    def has_accuracies(self) -> bool:
+        """Whether the tolerance applies: it is one of accuracies."""
+        return any(is_accuracy(name) for name in _values(self.recorded[-1]))
+
+    @property
+    def first_difference(self) -> str | None:
+        """The first number that differs, in words; None if there is none."""
+        for before, now in zip(self.recorded, self.again, strict=False):
+            for name, value in _values(before).items():
+                if now.value(name) != value:
+                    return f"{name} of epoch {before.epoch} is {now.value(name)!r} and was {value!r}"
+        return None
+
     def agreement(self, *, tolerance: float) -> Agreement:
         """Return how closely the results agree.
 
@@ -84,8 +98,7 @@ class Rerun:
             return Agreement.DIFFERENT
         if all(_values(before) == _values(now) for before, now in zip(self.recorded, self.again, strict=True)):
             return Agreement.EXACT
-        shares = any(is_accuracy(name) for name in _values(self.recorded[-1]))
-        return Agreement.CLOSE if shares and self.largest_difference <= tolerance else Agreement.DIFFERENT
+        return Agreement.CLOSE if self.has_accuracies and self.largest_difference <= tolerance else Agreement.DIFFERENT
 
 
 def _values(epoch: EpochResult) -> dict[str, float]:

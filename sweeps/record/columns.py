@@ -269,6 +269,18 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             metrics=frozenset({"val_loss", "train_loss", "train_accuracy", OBJECTIVE}),
             is_averaged=True,
         ),
+        Column(
+            name="metric_std",
+            meaning="Standard deviation of `metric_value` over the seeds.",
+            kind=Kind.REAL,
+            title="metric sd",
+        ),
+        Column(
+            name="search_value",
+            meaning="For a confirmed configuration: its `metric_value` in the search, before confirmation.",
+            kind=Kind.REAL,
+            title="search metric",
+        ),
         Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.BOOLEAN),
         Column(
             name="reduced", meaning="How the budget of a rung was reduced. Empty for the full budget.", read=_reduced
@@ -331,8 +343,8 @@ RECORD_COLUMNS: Mapping[str, Column] = {
 COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if not column.is_last)
 """The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
 
-`rank`, `val_std`, `replicates`, `ci_low`, `ci_high`, `search_accuracy`, `p_holm` and `confirmed` are empty until the
-leaderboard fills them.
+`rank`, `val_std`, `metric_std`, `replicates`, `ci_low`, `ci_high`, `search_accuracy`, `search_value`, `p_holm` and
+`confirmed` are empty until the leaderboard fills them.
 """
 
 LAST_COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if column.is_last)

@@ -29,6 +29,8 @@ class Table:
     """Number of rows before a limit was applied."""
     how: tuple[str, ...] = ()
     """Sentences on how the numbers were computed."""
+    notes: tuple[str, ...] = ()
+    """Remarks on the runs behind the rows."""
     why_empty: str | None = None
     """Values in the columns of a filter that matched nothing."""
 

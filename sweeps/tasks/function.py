@@ -220,8 +220,8 @@ class FunctionTask(Task[FunctionConfig]):
         if self._predict_function is not None:
             return None
         return (
-            f"{self._module} has no function `{PREDICT_FUNCTION}(trial, inputs, **config)`. Add one that returns a list "
-            "with a prediction for each of the inputs"
+            f"{self._module} has no function `{PREDICT_FUNCTION}(trial, inputs, **config)`. Add one that returns a "
+            "list with a prediction for each of the inputs"
         )
 
     @property

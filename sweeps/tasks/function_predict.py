@@ -45,7 +45,9 @@ def call_predict(
         raise ModelError(f"{name} returned {returned!r}. Return a list with one prediction for each of `inputs`")
     predictions = list(returned)
     if len(predictions) != len(inputs):
-        raise ModelError(f"{name} returned {len(predictions)} predictions for {len(inputs)} inputs. Return one for each")
+        raise ModelError(
+            f"{name} returned {len(predictions)} predictions for {len(inputs)} inputs. Return one for each"
+        )
     return [_named(each) for each in predictions]
 
 

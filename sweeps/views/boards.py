@@ -91,7 +91,9 @@ class BoardView(View):
 class CompactBoardView(BoardView):
     """The leaderboard in few columns: configurations, mean with interval, runs, varying parameters."""
 
-    _LEFT_OUT = frozenset({"val_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"})
+    _LEFT_OUT = frozenset(
+        {"val_std", "metric_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"}
+    )
     _MAX_ROWS = 20
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
@@ -103,7 +105,8 @@ class CompactBoardView(BoardView):
 
     def remarks(self) -> list[str]:
         hidden = len(self.table.rows) - self._MAX_ROWS
-        return [f"{plural(hidden, 'more row')}: see `leaderboard`"] if hidden > 0 else []
+        more = [f"{plural(hidden, 'more row')}: see `leaderboard`"] if hidden > 0 else []
+        return [*more, *self.table.notes]
 
     def show(self, console: Console) -> None:
         cells, left = self.cells()

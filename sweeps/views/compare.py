@@ -10,9 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.analysis.pairs import ALPHA, DID_NOT_LEARN, MIN_RECIPE_SEEDS, compare_answers, compare_recipes
+from sweeps.analysis.ranking import is_maximized
 from sweeps.analysis.statistics import mean_and_interval
 from sweeps.core.errors import RecordError
-from sweeps.core.formatting import accuracy, loss, p_in_words, percent, plural, points, print_sentence
+from sweeps.core.formatting import (
+    metric_cell,
+    metric_heading,
+    p_in_words,
+    percent,
+    plural,
+    points,
+    print_sentence,
+)
+from sweeps.core.measure import Measure
 from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome
 from sweeps.files.difference import changes_between
@@ -25,6 +35,10 @@ from sweeps.views.names import NamedRuns
 if TYPE_CHECKING:
     from sweeps.record.reader import RecordReader
     from sweeps.record.table import Row
+
+
+_MAX_CURVES = 3
+"""Number of metrics of a custom training in the table of epochs."""
 
 
 def print_comparison(ours: NamedRuns, theirs: NamedRuns, reader: RecordReader, console: Console) -> None:
@@ -74,9 +88,20 @@ def _print_configurations(first: Row, second: Row, reader: RecordReader, console
 _RESULT_COLUMNS = ("val_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions", "protocol")
 
 
+def _measure_of(first: Row, second: Row) -> Measure | None:
+    """Return the metric of the searches of two runs, unless it is an accuracy of images or they differ in it."""
+    name = first["metric"]
+    if name is None or name == "val_accuracy" or name != second["metric"]:
+        return None
+    return Measure(name=name, maximize=is_maximized(first))
+
+
 def _print_results(first: Row, second: Row, console: Console, *, names: list[str]) -> None:
     table = _table("result", *names)
     table.add_row("status", *map(status_text, (first, second)))
+    if (measure := _measure_of(first, second)) is not None:
+        cells = [metric_cell(measure.name, row["metric_value"]) for row in (first, second)]
+        table.add_row(metric_heading(measure.name), *cells)
     for name in _RESULT_COLUMNS:
         cells = [RECORD_COLUMNS[name].cell(row[name]) for row in (first, second)]
         if any(cells):
@@ -102,11 +127,15 @@ def _print_classes(first: Row, second: Row, reader: RecordReader, console: Conso
 
 
 def _print_curves(ours: list[EpochResult], theirs: list[EpochResult], console: Console, *, names: list[str]) -> None:
-    table = _table("epoch", *(f"{what} {name}" for what in ("val acc %", "train loss") for name in names))
+    """Print metrics of each epoch: accuracy and loss of a network, else the first ones of a custom training."""
+    recorded = list(dict.fromkeys(name for epoch in (*ours[:1], *theirs[:1]) for name in epoch.metrics))
+    columns = {"val_accuracy": "val acc %", "train_loss": "train loss"}
+    if not recorded or not set(columns) <= set(recorded):
+        columns = {name: metric_heading(name) for name in recorded[:_MAX_CURVES]}
+    table = _table("epoch", *(f"{heading} {name}" for heading in columns.values() for name in names))
     for epoch, pair in enumerate(zip_longest(ours, theirs), start=1):
-        accuracies = ["" if each is None else percent(each.value("val_accuracy")) for each in pair]
-        losses = ["" if each is None else loss(each.value("train_loss")) for each in pair]
-        table.add_row(str(epoch), *accuracies, *losses)
+        cells = ["" if each is None else metric_cell(metric, each.value(metric)) for metric in columns for each in pair]
+        table.add_row(str(epoch), *cells)
     if ours or theirs:
         console.print(table)
 
@@ -120,17 +149,24 @@ def _compare_configurations(ours: NamedRuns, theirs: NamedRuns) -> list[str]:
     if ours.defining_row["run_id"] == theirs.defining_row["run_id"]:
         return ["no significance test: both are runs of the same configuration"]
     sentences = []
-    for of, column in (("validation", "val_accuracy"), ("test", "test_accuracy")):
+    searched = _measure_of(ours.defining_row, theirs.defining_row)
+    compared = [] if searched is None else [(searched.name, "metric_value", searched)]
+    compared += [
+        (of, column, Measure(name=column)) for of, column in (("validation", "val_accuracy"), ("test", "test_accuracy"))
+    ]
+    for of, column, measure in compared:
         first, second = ({row["seed"]: row[column] for row in seeds if row[column] is not None} for seeds in sides)
         if first and second:
             same = of == "test" or sides[0][0]["protocol"] == sides[1][0]["protocol"]
-            sentences.append(f"{of}: {_mean(ours.name, first)}; {_mean(theirs.name, second)}")
+            means = [_mean(*each, measure=measure) for each in ((ours.name, first), (theirs.name, second))]
+            sentences.append(f"{of}: {'; '.join(means)}")
+            paired = ours.defining_row["rung"] is not None
             sentences.append(
-                _difference(first, second, names=(ours.name, theirs.name), paired=ours.defining_row["rung"] is not None)
+                _difference(first, second, names=(ours.name, theirs.name), paired=paired, measure=measure)
                 if same
                 else "not compared: different images or budgets"
             )
-    return sentences or ["not compared: no accuracies on the same kind of images"]
+    return sentences or ["not compared: no results of the same metric"]
 
 
 def _counted_runs(named: NamedRuns) -> list[Row]:
@@ -140,25 +176,31 @@ def _counted_runs(named: NamedRuns) -> list[Row]:
     return [row for row in counted if not row["did_not_learn"]]
 
 
-def _mean(name: str, accuracies: Mapping[int, float]) -> str:
-    mean, low, high = mean_and_interval(list(accuracies.values()))
-    interval = "" if low is None else f", 95 % interval {percent(low)} to {percent(high)} %"
-    return f"{name} {accuracy(mean)} ({plural(len(accuracies), 'seed')}{interval})"
+def _mean(name: str, values: Mapping[int, float], *, measure: Measure) -> str:
+    mean, low, high = mean_and_interval(list(values.values()), is_share=measure.is_share)
+    interval = "" if low is None or high is None else f", 95 % interval {measure.interval(low, high)}"
+    return f"{name} {measure.value(mean)} ({plural(len(values), 'seed')}{interval})"
 
 
 def _difference(
-    first: Mapping[int, float], second: Mapping[int, float], *, names: tuple[str, str], paired: bool
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+    *,
+    names: tuple[str, str],
+    paired: bool,
+    measure: Measure,
 ) -> str:
-    found = compare_recipes(second, first, paired=paired)
+    found = compare_recipes(second, first, paired=paired, factor=measure.factor)
     if found.p_value is None or found.low is None or found.high is None:
-        each = "".join(f"; seed {seed} {points(difference)} points" for seed, difference in found.by_seed.items())
+        each = "".join(f"; seed {seed} {measure.difference(value)}" for seed, value in found.by_seed.items())
         missing = MIN_RECIPE_SEEDS - (len(found.by_seed) if paired else min(len(first), len(second)))
         why = f"{plural(missing, 'more seed')} of each needed" if missing > 0 else "no variance between seeds"
         return f"{names[1]} minus {names[0]}: no significance test ({why}){each}"
     finding = "significant at the 5 % level" if found.p_value <= ALPHA else "no significant difference"
     return (
-        f"{names[1]} minus {names[0]}: {points(found.difference)} points (95 % interval {points(found.low)} to "
-        f"{points(found.high)}; {found.test}, {p_in_words(found.p_value)}): {finding}"
+        f"{names[1]} minus {names[0]}: {measure.difference(found.difference)} (95 % interval "
+        f"{measure.signed(found.low)} to {measure.signed(found.high)}; {found.test}, {p_in_words(found.p_value)}): "
+        f"{finding}"
     )
 
 
@@ -170,6 +212,10 @@ def _compare_runs(first: Row, second: Row, reader: RecordReader, *, names: list[
             sentences.append(f"{name} is not compared. It {DID_NOT_LEARN}")
     if sentences:
         return sentences
+    if _measure_of(first, second) is not None and first["val_accuracy"] is None:
+        same = first["protocol"] == second["protocol"]
+        why = "two single runs show no variance" if same else "the runs have different budgets"
+        return [f"no significance test: {why}. Train several seeds of each with `sweeps replicate`"]
     if first["protocol"] != second["protocol"]:
         sentences.append("validation accuracies are not compared: different images or budgets")
     correct = [reader.correctness(row["run_id"]) for row in (first, second)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.common.files import atomic_write
 from sweeps.analysis.effects import Effects, Level, ParameterEffect
-from sweeps.core.formatting import PLAIN_WIDTH, plural, print_sentence, truncated
+from sweeps.core.formatting import PLAIN_WIDTH, metric_number, plural, print_sentence, truncated
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +75,9 @@ def effects_to_csv(effects: Effects, path: Path) -> int:
 
 
 def effect_text(value: float, *, unit: str) -> str:
-    """Return `+2.1` for points, `-0.034` for nats; 0 has no sign."""
+    """Return `+2.1` for points, `-0.034` for nats, `-0.0123` for another metric; 0 has no sign."""
+    if unit not in ("points", "nats"):
+        return metric_number(value, sign="+")
     digits = 1 if unit == "points" else 3
     rounded = round(value, digits)
     return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sweeps.analysis.equal_seeds import notes_of_rows
 from sweeps.analysis.ranking import rank_configurations, rank_runs
 from sweeps.core.errors import LeaderboardError
 from sweeps.core.formatting import is_accuracy
@@ -53,7 +54,8 @@ def query_leaderboard(
             why_empty = _why_empty(board, where, used_columns)
     if sort is not None:
         rows = _sorted(rows, column_named(sort.removeprefix("-"), board.columns), descending=sort.startswith("-"))
-    return replace(board, rows=rows[:limit], rows_in_all=len(rows), why_empty=why_empty)
+    equal = notes_of_rows(recorded.rows, reader, name_of=name_of_run)
+    return replace(board, rows=rows[:limit], rows_in_all=len(rows), why_empty=why_empty, notes=tuple(equal))
 
 
 def _why_empty(board: Table, where: str, columns: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def print_leaderboard(table: Table, console: Console, *, limit: int | None = Non
 
 LEFT = frozenset({"trial", "status"})
 _COSTS = ("train_seconds", "parameters_millions")
-_LOW_PRIORITY = ("val_std", "replicates", "search_accuracy", "epochs", *_COSTS)
+_LOW_PRIORITY = ("val_std", "metric_std", "replicates", "search_accuracy", "epochs", *_COSTS)
 """Columns that are left out first on a narrow screen."""
 
 
@@ -78,6 +78,7 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
         "trial": _with_sweep if len({row["sweep"] for row in rows}) > 1 else _trial,
         "status": status_text,
         "metric_value": _metric_value,
+        "metric_std": lambda row: metric_cell(str(row["metric"]), row["metric_std"]) if _metric_value(row) else "",
         "val_accuracy": _accuracy,
         "val_std": _formatted("val_std"),
         "replicates": lambda row: str(row["replicates"]) if (row["replicates"] or 0) > 1 else "",
@@ -130,6 +131,7 @@ def remarks(table: Table, *, shown: int, hidden: int, left_out: list[str]) -> li
         remarks.append(f"searches that optimise {' or '.join(metrics)} are ranked by that metric")
     if any(row["val_accuracy"] is None and row["metric"] is None for row in ranked):
         remarks.append("rows without validation images are ordered by test accuracy. Do not select a model by it")
+    remarks += table.notes
     remarks += _confirmations([row for row in ranked if row["rank"] == 1 and row["replicate_of"] is None])
     if table.why_empty is not None:
         remarks.append(table.why_empty)
@@ -158,14 +160,16 @@ def _confirmations(best: Sequence[Row]) -> list[str]:
 
 def _confirmation(row: Row) -> str:
     validated, metric = row["val_accuracy"], row["metric"]
-    shown = metric_text(metric, row["metric_value"]) if validated is None and metric else accuracy(validated)
+    shown = metric_text(metric, row["metric_value"]) if _metric_value(row) else accuracy(validated)
     new = f"{shown} ({'mean of ' if row['replicates'] > 1 else ''}{plural(row['replicates'], 'new seed')})"
+    if _metric_value(row) and row["search_value"] is not None:  # the search did not select by the accuracy
+        return f"{_trial(row)}: {metric_text(metric, row['search_value'])} in the search, {new}"
     if row["search_accuracy"] is None:
         return f"{_trial(row)}: pruned in the search, {new}"
-    remark = f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}"
-    if _metric_value(row):  # the search did not select by the accuracy
-        return remark
-    return f"{remark}, a difference of {points(100 * (row['val_accuracy'] - row['search_accuracy']))} points"
+    difference = points(100 * (row["val_accuracy"] - row["search_accuracy"]))
+    return (
+        f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}, a difference of {difference} points"
+    )
 
 
 def _trial(row: Row) -> str:

@@ -45,7 +45,11 @@ def print_named(named: NamedRuns, reader: RecordReader, console: Console, *, run
     table = Table(box=None, header_style="bold", pad_edge=False)
     metric = named.defining_row["metric"] or "val_accuracy"
     values = [] if metric == "val_accuracy" else [metric_heading(metric)]
-    shown = [RECORD_COLUMNS[name] for name in ("val_accuracy", "test_accuracy", "train_seconds")]
+    shown = [
+        RECORD_COLUMNS[name]
+        for name in ("val_accuracy", "test_accuracy", "train_seconds")
+        if not values or any(row[name] is not None for row in named.rows)
+    ]
     headings = [column.heading for column in shown]
     for heading in ("run", "seed", "status", "epochs", *values, *headings, ""):
         table.add_column(heading, justify="left" if heading in ("run", "status", "") else "right", no_wrap=True)
@@ -75,6 +79,8 @@ def _ranking_text(named: NamedRuns, reader: RecordReader) -> str:
     text = f"rank {row['rank']} of {row['sweep']}: {value}, the mean of {seeds}"
     if row["ci_low"] is not None:
         text += f" (95 % interval {percent(row['ci_low'])} to {percent(row['ci_high'])} %)"
+    if row["metric"] not in (None, "val_accuracy") and row["search_value"] is not None:
+        return f"{text}; {metric_text(row['metric'], row['search_value'])} in the search"
     return text + ("" if row["search_accuracy"] is None else f"; {accuracy(row['search_accuracy'])} in the search")
 
 

@@ -16,8 +16,8 @@ Cell = tuple[str, float | str]
 """Shown HTML and sort key."""
 NOTHING: Cell = ("", "")
 SHOWN = (
-    "rank", "trial", "status", "metric_value", "val_accuracy", "val_std", "replicates", "p_holm", "search_accuracy",
-    "test_accuracy", "epochs", "train_seconds", "parameters_millions",
+    "rank", "trial", "status", "metric_value", "metric_std", "val_accuracy", "val_std", "replicates", "p_holm",
+    "search_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions",
 )  # fmt: skip
 """Columns of the record in order; empty ones are left out."""
 
@@ -82,11 +82,12 @@ def _columns(content: Content) -> dict[str, Callable[[Mapping[str, Any]], Cell]]
         "val_accuracy": lambda row: percent(row["val_accuracy"]) + _interval(row),
         "p_holm": lambda row: safe(p_value(row["p_holm"])),
         "metric_value": lambda row: safe(metric_cell(metric, row["metric_value"])),
+        "metric_std": lambda row: safe(metric_cell(metric, row["metric_std"])),
     }
     headings = {name: RECORD_COLUMNS[name].heading for name in SHOWN}
     headings["metric_value"] = metric_heading(metric)
     if metric == "val_accuracy":
-        del headings["metric_value"]
+        del headings["metric_value"], headings["metric_std"]
     columns = {heading: _cell(name, formatters.get(name)) for name, heading in headings.items()}
     for parameter in content.varying:
         columns[parameter.name if parameter.name not in columns else parameter.path] = _cell(parameter.path)

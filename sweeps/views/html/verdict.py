@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.analysis.comparison import Finding, by_protocol, indistinguishable_from_first
+from sweeps.analysis.equal_seeds import notes_of_records
 from sweeps.analysis.pairs import DID_NOT_LEARN
 from sweeps.core.formatting import accuracy, duration, listed, metric_text, percent, plural
 from sweeps.core.trial import Outcome
@@ -36,7 +37,8 @@ def _search(content: Content) -> str:
     confidence = _confidence(first, ranked[1:], sweep=content.state.sweep)
     share = first["test_accuracy"]
     tested = "" if share is None else f" Its accuracy on the sealed test set is {accuracy(share)}."
-    return f"The best is {_named(content, first)} with {_result(first)}, {confidence}.{tested}"
+    equal = "".join(f" Warning: {note}." for note in notes_of_records(content.all_records))
+    return f"The best is {_named(content, first)} with {_result(first)}, {confidence}.{tested}{equal}"
 
 
 def _result(row: Mapping[str, Any]) -> str:
@@ -58,6 +60,8 @@ def _confidence(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *
         seeds = int(first["replicates"] or 1)
         of = f"the mean of {plural(seeds, 'seed')}" if seeds > 1 else "the value of one seed, selected by the search"
         return f"{of}{interval}. It is not confirmed: run `sweeps replicate {sweep}`"
+    spread = first.get("metric_std") if first["ci_low"] is None else None
+    interval += "" if spread is None else f" (standard deviation {metric_text(first['metric'], spread)})"
     mean = f"the mean of {plural(int(first['replicates']), 'new seed')}{interval}"
     if first["replicates"] < 2:
         return f"{mean}, which is too few for a test against others"

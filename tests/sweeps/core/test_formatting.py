@@ -53,6 +53,16 @@ def test_a_loss_has_four_decimals_and_no_unit() -> None:
     assert metric_heading("val_loss") == "val_loss"
 
 
+def test_a_metric_of_any_size_keeps_four_digits() -> None:
+    assert [metric_text("rmse", value) for value in (0.0, 0.00001234, 0.25, 123456.0, 12345678.0)] == [
+        "0.0000", "1.234e-05", "0.2500", "123456.0000", "1.235e+07"
+    ]  # fmt: skip
+
+
+def test_a_custom_metric_is_not_taken_for_a_share_by_its_name() -> None:
+    assert (metric_text("accuracy", 93.1), metric_heading("eval/accuracy")) == ("93.1000", "eval/accuracy")
+
+
 def test_nothing_but_the_formatting_module_writes_percent() -> None:
     own = re.compile(r":\.\d%|100 \* [\w.]*accuracy|factor=100")
     drawn = {

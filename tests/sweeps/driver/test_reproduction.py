@@ -61,7 +61,7 @@ def test_a_rerun_from_the_record_is_bit_for_bit_equal(trained: Path, cli: Cli) -
     result = cli("rerun", "tiny-000", "--check", "--runs", trained)
 
     assert result.exit_code == 0, result.output
-    assert "tiny-000: bit for bit: every loss and accuracy of 2 epochs equals the record" in result.stdout
+    assert "tiny-000: bit for bit: every number of 2 epochs equals the record" in result.stdout
     assert "versions, device, threads and commit equal the record" in result.stdout
     assert list((trained / "reruns").iterdir()) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,18 @@ def test_a_function_is_planned_replicated_and_rerun_but_not_ablated(project: Pat
 
     assert replicated.exit_code == 0, replicated.output
     assert "bit for bit" in again.stdout, again.output
+    assert re.search(r"epoch 4: val_loss [\d.]+, score [\d.]+ \(recorded: val_loss ", again.stdout)
+    first, second = (f"curve-{trial:03d}" for trial in sweeps.leaderboard("curve", runs="runs")["trial"][:2])
+    compared = cli("compare", first, second, "--runs", "runs").stdout
+    assert re.search(rf"^val_loss: {first} [\d.]+ \(2 seeds, 95 % interval ", compared, re.MULTILINE)
+    assert f"epoch  val_loss {first}-s" in compared
+    assert "val acc" not in compared
+    assert "val_loss after epoch" in cli("effects", "curve", "--runs", "runs").stdout
+    assert "nats" not in cli("effects", "curve", "--runs", "runs").stdout
+    row = sweeps.leaderboard("curve", runs="runs").iloc[0]
+    assert row["metric_std"] > 0
+    assert f"{first}: {row['search_value']:.4f} in the search" in replicated.stdout
+    assert "no significance test: two single" in cli("compare", "curve-000-s0", "curve-001-s0", "--runs", "runs").stdout
     assert (ablated.exit_code, retrained.exit_code) == (2, 2)
     assert "supports only networks" in ablated.stderr
     assert "supports only networks" in retrained.stderr

@@ -62,7 +62,8 @@ def test_a_run_predicts_with_its_last_state_files_and_arguments(project: Path, c
         ["input", "sum", "epochs"], ["1", "10.5", "2"], ["2", "11.5", "2"], ["by", "own-000"]
     ]  # fmt: skip
     assert json.loads(as_json.stdout) == [{"input": "1", "sum": 10.5, "epochs": 2}]
-    assert list(csv.DictReader(Path("out.csv").open())) == [{"input": "1", "sum": "10.5", "epochs": "2"}]
+    lines = Path("out.csv").read_text(encoding="utf-8").splitlines()
+    assert list(csv.DictReader(lines)) == [{"input": "1", "sum": "10.5", "epochs": "2"}]
 
 
 @pytest.mark.parametrize(
