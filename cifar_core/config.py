@@ -18,7 +18,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from cifar_core.common.digest import digest
 from cifar_core.common.errors import closest
-from cifar_core.common.user_modules import is_import_path
+from cifar_core.common.user_modules import LIBRARIES, is_import_path, library_of
 from cifar_core.common.validation import StrictModel
 from cifar_core.datasets.about import CIFAR10, DataAbout
 from cifar_core.datasets.errors import DataError
@@ -70,12 +70,24 @@ _PLAIN_FIELDS = ("precision", "label_smoothing", "averaging", "test_time_augment
 OWN_DATA_FIELDS = ("image_size", "test_share", "about", "source")
 """Fields of `DataConfig` for custom data sets."""
 
+GIVEN_OPTIONS: Mapping[str, str] = {
+    "num_classes": "the data",
+    "img_size": "data.image_size",
+    "image_size": "data.image_size",
+    "input_size": "data.image_size",
+    "pretrained": "model.pretrained",
+    "weights": "model.weights",
+}
+"""Keyword arguments of the networks of libraries that may not be in `model.options`, with what determines them."""
+
 EPOCH_FIELDS = ("schedule.step_size",)
 """Fields counted in epochs: they are scaled with a shortened run."""
 
 
 def fields_of_kind(block: str, name: str) -> tuple[str, ...]:
     """Return the fields that a block uses under a name, except the name itself."""
+    if block == "model" and library_of(name):
+        return ("pretrained", "weights", "options")
     return ("options",) if block == "model" and is_import_path(name) else FIELDS_OF_KIND[block][name]
 
 
@@ -86,7 +98,8 @@ class ModelConfig(StrictModel):
     """
 
     name: str = "simple"
-    """Name of an architecture, or `module:Class` of a custom network."""
+    """Name of an architecture, `timm:NAME` or `torchvision:NAME` of a network of these libraries, or `module:Class` of
+    a custom network."""
     width: int | None = Field(default=None, ge=1, le=4096)
     """Channels of the first convolution. The other convolutions and the head scale with it."""
     plan: tuple[int | Literal["M"], ...] | None = None
@@ -107,18 +120,24 @@ class ModelConfig(StrictModel):
     """Whether each block adds its shortcut."""
     last_layer: Literal["swap", "append"] | None = None
     """`swap` replaces the 1,000-class layer, `append` adds a layer after it."""
+    pretrained: bool | None = None
+    """timm:NAME, torchvision:NAME: start from the weights that the library provides, which it downloads once. The last
+    layer is new unless the number of classes is equal."""
     weights: str | None = None
-    """Name of weights of torchvision, or path of a saved state dict."""
+    """Path of a saved state dict, or a name of weights of torchvision. Also for timm:NAME and torchvision:NAME."""
     options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
-    """Keyword arguments of a custom network. Any of them can be searched: `model.options.depth`."""
+    """Keyword arguments of a custom network, timm:NAME or torchvision:NAME. Any of them can be searched:
+    `model.options.depth`."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not is_import_path(self.name):
+        if library_of(self.name):
+            self._check_library()
+        elif not is_import_path(self.name):
             if self.name not in ARCHITECTURES:
                 raise ValueError(
                     f"unknown model {self.name!r}: {closest(self.name, sorted(ARCHITECTURES))}, "
-                    "or a custom network as 'module:Class'"
+                    f"{', '.join(f'{library}:NAME' for library in LIBRARIES)}, or a custom network as 'module:Class'"
                 )
             if self.options:
                 raise ValueError(f"options are for a custom network, not for {self.name!r}")
@@ -129,10 +148,21 @@ class ModelConfig(StrictModel):
                 raise ValueError(f"a layer needs at least one unit, not {layer}")
         return self
 
+    def _check_library(self) -> None:
+        library, _, name = self.name.partition(":")
+        if not name:
+            raise ValueError(f"{self.name!r} names no network: write one such as {library}:resnet18")
+        if self.pretrained and self.weights is not None:
+            raise ValueError("pretrained and weights both name initial weights: remove one of them")
+        for option in self.options.keys() & GIVEN_OPTIONS:
+            raise ValueError(f"options.{option} follows from {GIVEN_OPTIONS[option]}: remove it")
+
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of the network's constructor, with defaults."""
         if is_import_path(self.name):
             return dict(self.options)
+        if library_of(self.name):
+            return {"pretrained": bool(self.pretrained), "weights": self.weights, "options": dict(self.options)}
         defaults = ARCHITECTURES[self.name].defaults
         chosen = {field: getattr(self, field) for field in fields_of_kind("model", self.name)}
         return {field: defaults[field] if value is None else value for field, value in chosen.items()}
@@ -141,6 +171,8 @@ class ModelConfig(StrictModel):
         """Return the name and the used fields that differ from the architecture's defaults."""
         if is_import_path(self.name):
             return {"name": self.name, **({"options": dict(self.options)} if self.options else {})}
+        if library_of(self.name):
+            return {"name": self.name, **{field: value for field, value in self.arguments().items() if value}}
         defaults = ARCHITECTURES[self.name].defaults
         return {"name": self.name, **{k: v for k, v in self.arguments().items() if v != defaults[k]}}
 
@@ -455,9 +487,11 @@ class TrainingConfig(StrictModel):
             only_non_default: leave out defaults and the seed.
         """
         values = self.canonical() if only_non_default else self.resolved()
-        if is_import_path(self.model.name):
+        if is_import_path(self.model.name) or library_of(self.model.name):
+            fields = {} if is_import_path(self.model.name) else dict(values["model"])
+            fields.pop("options", None)
             options = {f"options.{option}": value for option, value in self.model.options.items()}
-            values["model"] = {"name": self.model.name} | options
+            values["model"] = {"name": self.model.name} | fields | options
         blocks = {name: value if isinstance(value, dict) else {"": value} for name, value in values.items()}
         return {
             f"{block}.{field}" if field else block: value
@@ -503,7 +537,8 @@ class TrainingConfig(StrictModel):
 
     def without_initial_weights(self) -> TrainingConfig:
         """Return the configuration with random initial weights, for a network whose trained weights are loaded."""
-        return self.model_copy(update={"model": self.model.model_copy(update={"weights": None})})
+        unset = {"weights": None, "pretrained": None}
+        return self.model_copy(update={"model": self.model.model_copy(update=unset)})
 
     def image_size(self, epoch: int) -> int:
         """Return the side in pixels of the training images in an epoch, counted from 1."""

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from cifar_core.common.user_modules import library_of
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
 from cifar_core.errors import DeviceError
@@ -55,7 +56,8 @@ def memory_layout(config: TrainingConfig, device: torch.device, memory_format: M
         return torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
     known = ARCHITECTURES.get(config.model.name)
     # On CUDA the tensor cores need NHWC for every network; a custom network keeps its layout.
-    channels_last = known is not None and (known.channels_last or device.type == "cuda")
+    on_tensor_cores = device.type == "cuda" and (known is not None or library_of(config.model.name) is not None)
+    channels_last = on_tensor_cores or (known is not None and known.channels_last)
     return torch.channels_last if channels_last else torch.contiguous_format
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cifar_core.common.errors import UserError
-from cifar_core.common.user_modules import is_import_path
-from cifar_core.config import TrainingConfig
+from cifar_core.common.errors import ModelError, UserError
+from cifar_core.common.source import package_version
+from cifar_core.common.user_modules import is_import_path, library_of
+from cifar_core.config import ModelConfig, TrainingConfig
+from cifar_core.models.source import packages
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,14 +45,27 @@ def static_fault(config: TrainingConfig) -> str | None:
             f"schedule one_cycle has too few steps: a warm-up of {config.schedule.warmup:g} of {steps} steps is empty. "
             "Raise epochs, lower data.batch_size, or change schedule.warmup"
         )
-    weights = config.model.weights if "weights" in config.model.arguments() else None
+    try:
+        for package in packages(config.model):
+            package_version(package)
+    except ModelError as error:
+        return f"model {config.model.name!r}: {error}"
+    return _fault_of_weights(config.model)
+
+
+def _fault_of_weights(model: ModelConfig) -> str | None:
+    weights = None if is_import_path(model.name) else model.arguments().get("weights")
+    if weights is None or Path(weights).expanduser().is_file():
+        return None
+    if library_of(model.name) == "timm":
+        return f"model.weights {weights!r} is no file on this machine. Set model.pretrained for the weights of timm"
     # Names of torchvision's weights are in capitals; their list needs torch.
-    if weights is not None and not weights.isupper() and not Path(weights).expanduser().is_file():
-        return (
-            f"model.weights {weights!r} is neither a file on this machine nor a name of torchvision's weights such as "
-            "IMAGENET1K_V1"
-        )
-    return None
+    if weights.isupper():
+        return None
+    return (
+        f"model.weights {weights!r} is neither a file on this machine nor a name of torchvision's weights such as "
+        "IMAGENET1K_V1"
+    )
 
 
 def dry_run(config: TrainingConfig) -> DryRunResult:

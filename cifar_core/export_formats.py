@@ -90,7 +90,8 @@ class StateDict:
         return Classifier(network.to(memory_format=layout), config)
 
     def usage(self, file: str, config: TrainingConfig) -> tuple[str, ...]:
-        block = "config.model" if config.model.weights is None else "config.model.model_copy(update={'weights': None})"
+        is_random = config.model.weights is None and not config.model.pretrained
+        block = "config.model" if is_random else "config.without_initial_weights().model"
         if config.data.about is not None:
             block += f", num_classes={config.data.classes}, image_size={config.data.image_size}"
         return (

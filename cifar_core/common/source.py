@@ -6,6 +6,7 @@ Python files are compared by their syntax trees, other files by their content.
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ class Source:
     """The files that a training depends on, each with its hash."""
 
     files: Mapping[str, str]
-    """`nets.py`, `pack/blocks.py`, or a file as an option names it, to its hash."""
+    """`nets.py`, `pack/blocks.py`, or a file as an option names it, to its hash; the name of a library to its version
+    (`package_version`)."""
     paths: Mapping[str, Path] = field(default_factory=dict, compare=False)
     """The code files among them to their paths on this machine."""
 
@@ -39,17 +41,18 @@ class Sources:
         self._code: dict[str, Code] = {}
         self._files: dict[str, str | None] = {}
 
-    def of(self, code: str | None, *, files: Iterable[str] = ()) -> Source | None:
-        """Return the source of a run; None if it depends on no user file.
+    def of(self, code: str | None, *, files: Iterable[str] = (), packages: Iterable[str] = ()) -> Source | None:
+        """Return the source of a run; None if it depends on no user file and on no library of networks.
 
         Args:
             code: import path of user code, `module:Name`; None for none.
             files: texts in the configuration that may be paths; those that are not files are ignored.
+            packages: libraries whose version decides the result.
 
         Raises:
-            ModelError: the module cannot be found, or one of its files is not valid Python.
+            ModelError: the module cannot be found, one of its files is not valid Python, or a library is not installed.
         """
-        digests: dict[str, str] = {}
+        digests: dict[str, str] = {package: package_version(package) for package in packages}
         paths: dict[str, Path] = {}
         if code is not None:
             if code not in self._code:
@@ -69,10 +72,32 @@ class Sources:
 def changed_files(before: Mapping[str, str], now: Mapping[str, str] | None) -> list[str]:
     """Return a description of each file that differs between two states of `Source.files`: `nets.py has changed`."""
     now = now or {}
-    found = [(name, "has changed") for name in before.keys() & now.keys() if before[name] != now[name]]
+    found = [
+        (name, _change(before[name], now[name])) for name in before.keys() & now.keys() if before[name] != now[name]
+    ]
     found += [(name, "was removed") for name in before.keys() - now.keys()]
     found += [(name, "was added") for name in now.keys() - before.keys()]
     return [f"{name} {change}" for name, change in sorted(found)]
+
+
+def _change(before: str, now: str) -> str:
+    is_package = before.startswith(_VERSION) and now.startswith(_VERSION)
+    return f"was {before}, is {now}" if is_package else "has changed"
+
+
+_VERSION = "version "
+
+
+def package_version(package: str) -> str:
+    """Return `version 1.0.31` of a library of networks, without the build for a kind of GPU.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    try:
+        return _VERSION + importlib.metadata.version(package).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        raise ModelError(f"{package} is not installed. Run `pip install {package}`") from None
 
 
 def file_digest(name: str) -> str | None:

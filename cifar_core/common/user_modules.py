@@ -26,6 +26,9 @@ MAIN = "__main__"
 PROJECT_PACKAGES = ("cifar_core", "sweeps")
 """This project's packages, which are not user code."""
 
+LIBRARIES = ("timm", "torchvision")
+"""Packages of networks: `timm:resnet18` is a network of timm, not user code."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CodeKind:
@@ -450,8 +453,14 @@ def written_name(name: str) -> str:
 
 
 def is_import_path(name: str) -> bool:
-    """Return whether a model's name is `module:Class`, a custom network."""
-    return ":" in name
+    """Return whether a name is `module:Class` of user code."""
+    return ":" in name and library_of(name) is None
+
+
+def library_of(name: str) -> str | None:
+    """Return the package of a network of a library, `timm` of `timm:resnet18`; None for any other name."""
+    package, colon, _ = name.partition(":")
+    return package if colon and package in LIBRARIES else None
 
 
 def is_script(name: str) -> bool:

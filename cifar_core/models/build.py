@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cifar_core.common.errors import ModelError, closest
 from cifar_core.common.user_import import import_verified
-from cifar_core.common.user_modules import Code, code_of, is_import_path, parse_name
-from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.common.user_modules import Code, code_of, is_import_path, library_of, parse_name
+from cifar_core.models.registry import ARCHITECTURES, LIBRARY_BUILDERS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,10 +36,15 @@ def build_model(
 
     Raises:
         ModelError: a custom network cannot be imported or constructed, or does not return N×num_classes logits
-            for N×3×image_size×image_size images; or the weights that the configuration names cannot be loaded.
+            for N×3×image_size×image_size images; a library is not installed or rejects its network; or the weights that
+            the configuration names cannot be loaded.
     """
     if is_import_path(config.name):
         return _build_custom_model(config, num_classes=num_classes, image_size=image_size)
+    if library := library_of(config.name):
+        builder = importlib.import_module(LIBRARY_BUILDERS[library])
+        built: nn.Module = builder.build(config, num_classes=num_classes, image_size=image_size)
+        return built
     module_name, class_name = ARCHITECTURES[config.name].path.split(":")
     model_class = getattr(importlib.import_module(module_name), class_name)
     model: nn.Module = model_class(num_classes=num_classes, image_size=image_size, **config.arguments())

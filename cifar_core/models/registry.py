@@ -69,3 +69,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         channels_last=False,
     ),
 }
+
+LIBRARY_BUILDERS: Mapping[str, str] = {
+    "timm": "cifar_core.models.of_timm",
+    "torchvision": "cifar_core.models.of_torchvision",
+}
+"""Library to the module that builds its networks, with `build` and `known_networks`."""

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from cifar_core.common.errors import SourceChangedError
 from cifar_core.common.source import Source, Sources, changed_files
-from cifar_core.common.user_modules import is_import_path
-from cifar_core.models.registry import ARCHITECTURES
+from cifar_core.common.user_modules import is_import_path, library_of
 
 if TYPE_CHECKING:
     from cifar_core.config import ModelConfig
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 def source_of(model: ModelConfig) -> Source | None:
     """Return a network's current source; see `common.source.Sources.of`."""
-    return Sources().of(model.name if is_import_path(model.name) else None, files=named_files(model))
+    code = model.name if is_import_path(model.name) else None
+    return Sources().of(code, files=named_files(model), packages=packages(model))
 
 
 def source_hash(model: ModelConfig) -> str | None:
@@ -47,15 +47,20 @@ def require_source(model: ModelConfig, expected: Mapping[str, str] | None, *, of
     source = source_of(model)
     if changes := changed_files(expected, None if source is None else source.files):
         raise SourceChangedError(
-            f"the code of {model.name} differs from that of {of}: {', '.join(changes)}. Undo the edit, or train the "
+            f"the code of {model.name} differs from that of {of}: {', '.join(changes)}. Undo the change, or train the "
             "new code"
         )
 
 
 def named_files(model: ModelConfig) -> list[str]:
     """Return the values of a configuration that may name a file: initial weights, and options with a suffix or `/`."""
-    if not is_import_path(model.name):
-        uses = "weights" in ARCHITECTURES[model.name].defaults
-        return [model.weights] if uses and model.weights is not None else []
     texts = [value for value in model.options.values() if isinstance(value, str)]
-    return [text for text in texts if os.sep in text or Path(text).suffix]
+    files = [text for text in texts if os.sep in text or Path(text).suffix]
+    weights = None if is_import_path(model.name) else model.arguments().get("weights")
+    return files if weights is None else [weights, *files]
+
+
+def packages(model: ModelConfig) -> list[str]:
+    """Return the library of a network, whose version decides what the network computes; empty for other networks."""
+    library = library_of(model.name)
+    return [] if library is None else [library]

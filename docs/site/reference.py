@@ -423,6 +423,9 @@ def _architectures() -> str:
         "A field applies to the architectures that have a default for it. C(n,k) is a convolution to n channels with a "
         "k×k kernel, BN a batch norm, M a 2×2 max-pool, L(n) a linear layer to n units.\n\n"
         + table(["model.name", "layers at the default width", "smallest image"], rows)
+        + "\n\n`timm:NAME` and `torchvision:NAME` are networks of these libraries (`sweeps inspect models 'timm:*'` "
+        "lists them; timm needs `pip install timm`). They use `model.pretrained`, `model.weights` and `model.options`, "
+        "the keyword arguments of their constructors. Classes and image size follow from the data."
     )
 
 

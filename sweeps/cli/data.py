@@ -167,11 +167,12 @@ def _findings(report: Report) -> list[str]:
             "near-duplicates stay together"
         )
     if report.unreadable:
-        lines.append(f"{plural(len(report.unreadable), 'image')} cannot be read and left out:")
+        lines.append(f"left out, since {plural(len(report.unreadable), 'image')} cannot be read:")
         lines += [f"  {place}: {reason}" for place, reason in report.unreadable[:_SHOWN]]
         if len(report.unreadable) > _SHOWN:
             lines.append(f"  and {len(report.unreadable) - _SHOWN} more")
-    lines.append(f"duplicates: {report.copies} exact copies, {report.near_copies} near-duplicates")
+    copies = "1 exact copy" if report.copies == 1 else f"{report.copies:,} exact copies"
+    lines.append(f"duplicates: {copies}, {plural(report.near_copies, 'near-duplicate')}")
     for pairs, what in (
         (report.shared, "of a test image and one outside the test part show the same"),
         (report.contradictory, "of images of two classes show the same"),

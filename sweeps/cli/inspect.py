@@ -6,6 +6,7 @@ import click
 
 from sweeps.cli.inspect_data import augment, images
 from sweeps.cli.inspect_mistakes import mistakes
+from sweeps.cli.inspect_models import models
 from sweeps.cli.inspect_network import activations, layer, summary
 from sweeps.cli.ordered_group import OrderedGroup
 
@@ -22,10 +23,11 @@ def inspect() -> None:
       sweeps inspect images
       sweeps inspect augment flip-erase-crop --draws 3
       sweeps inspect layer 'Conv2d(3, 6, 3)' 7
+      sweeps inspect models 'torchvision:*'
       sweeps inspect summary resnet --set model.width=16
       sweeps inspect activations quick cat.jpg
       sweeps inspect mistakes quick --validation
     """
 
 
-inspect.add_section("Subcommands", images, augment, layer, summary, activations, mistakes)
+inspect.add_section("Subcommands", images, augment, layer, models, summary, activations, mistakes)

@@ -20,7 +20,7 @@ Candidates = Callable[[click.Context, str], Iterable[str]]
 """Returns the completions for the context and the incomplete word."""
 
 OPEN = "open"
-"""Type of a completion without a following space: a folder, or a key before its value."""
+"""Type of a completion without a following space: a folder, a key before its value, or a library before a network."""
 
 _LAST_NAME = re.compile(r"[\w.]*$")
 _NAME_OF_RUN = re.compile(r"(.+)-(\d+)(-s\d+)?")
@@ -28,7 +28,7 @@ _NAME_OF_RUN = re.compile(r"(.+)-(\d+)(-s\d+)?")
 
 def _items(candidates: Iterable[str], typed: str) -> list[CompletionItem[str]]:
     return [
-        CompletionItem(candidate, type=OPEN if candidate.endswith(("/", "=")) else "plain")
+        CompletionItem(candidate, type=OPEN if candidate.endswith(("/", "=", ":")) else "plain")
         for candidate in candidates
         if candidate.startswith(typed)
     ]
@@ -209,10 +209,15 @@ def _values(field: Mapping[str, Any]) -> Iterator[str]:
     yield from map(str, field.get("enum", ()))
     if "const" in field:
         yield str(field["const"])
+    yield from map(str, field.get("examples", ()))
     if field.get("type") == "boolean":
         yield from ("true", "false")
     for part in field.get("anyOf", ()):
         yield from _values(part)
+
+
+def _networks(ctx: click.Context, typed: str) -> Iterable[str]:
+    return _values(_keys(_schema("sweep"))["base.model.name"])
 
 
 YAML_FILE = YamlFile()
@@ -224,4 +229,5 @@ SETTING = Text(_settings)
 SQL = Text(_sql_columns)
 COLUMN = Text(_columns)
 """A column, or several separated by commas."""
+NETWORK_PATTERN = Text(_networks)
 RUNGS = Text(_rungs)

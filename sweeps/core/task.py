@@ -387,6 +387,10 @@ class Task(ABC, Generic[ConfigT]):
         """Return the values that may be paths of files to read, such as initial weights."""
         return ()
 
+    def packages(self, config: ConfigT) -> Sequence[str]:
+        """Return the installed packages whose version is part of a run's identity, such as a library of networks."""
+        return ()
+
     # Data
 
     def data_location(self) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cifar_core.common.errors import ModelError
 from cifar_core.common.source import file_digest
-from cifar_core.common.user_modules import is_user_code
+from cifar_core.common.user_modules import is_user_code, library_of
 from sweeps.backends.ray.environment import prepare_environment
 from sweeps.backends.slots import gpu_warning, require_custom, require_gpu
 from sweeps.core.errors import SweepError
@@ -255,8 +255,9 @@ def _own_sources(plan: RunPlan, sources: TaskSources) -> dict[str, Mapping[str, 
     """
     found: dict[str, Mapping[str, str]] = {}
     try:
-        for name in filter(is_user_code, plan.models):
-            found[name] = sources.of_code(name).files
+        for name in plan.models:
+            if is_user_code(name) or library_of(name):
+                found[name] = sources.of_code(name).files
     except ModelError as error:
         raise SweepError(f"{plan.task.code_kind.key}: {error}") from None
     for name in plan.files:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from cifar_core.common.user_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path, library_of
 from sweeps.core.formatting import truncated
 from sweeps.core.identity import Protocol
 from sweeps.core.results import Confusion, EpochResult
@@ -288,9 +288,11 @@ def _tree_of(params: Mapping[str, str]) -> dict[str, Any]:
         fields = tree.setdefault(block, {}) if dot else tree
         fields[field or block] = json.loads(value) if isinstance(value, str) and value.startswith("[") else value
     model = tree.get("model", {})
-    if is_import_path(str(model.get("name", ""))):
-        name = model.pop("name")
-        tree["model"] = {"name": name, "options": {key.removeprefix("options."): v for key, v in model.items()}}
+    name = str(model.get("name", ""))
+    if is_import_path(name) or library_of(name):
+        fields = ["name", *(field for field in IMAGES.used_fields("model", name) if field != "options")]
+        options = {key.removeprefix("options."): value for key, value in model.items() if key not in fields}
+        tree["model"] = {key: model[key] for key in fields if key in model} | {"options": options}
     return tree
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from cifar_core.common.errors import CheckpointError
 from cifar_core.common.files import existing_versions
-from cifar_core.common.user_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path, library_of
 from cifar_core.config import (
     EPOCH_FIELDS,
     FIELDS_OF_KIND,
@@ -29,7 +29,7 @@ from cifar_core.datasets.about import CIFAR10
 from cifar_core.datasets.errors import DataError
 from cifar_core.datasets.known import prepare_source
 from cifar_core.dry_run import dry_run, last_batch, static_fault
-from cifar_core.models.source import named_files
+from cifar_core.models.source import named_files, packages
 from cifar_core.results import EpochResult as ImageEpoch
 from sweeps.core.formatting import loss, number, percent
 from sweeps.core.results import EpochResult, TestResult
@@ -69,7 +69,12 @@ class ImageClassification(Task[TrainingConfig]):
     def config_warnings(self, config: TrainingConfig) -> list[str]:
         rate, lowest = config.optimizer.lr, config.schedule.min_lr
         is_rising = config.schedule.name == "cosine" and lowest > rate
-        return [rising_rate("schedule.min_lr", lowest, rate)] if is_rising else []
+        found = [rising_rate("schedule.min_lr", lowest, rate)] if is_rising else []
+        if config.model.pretrained and library_of(config.model.name) and config.data.normalization == "none":
+            found.append(
+                "data.normalization: none, but the pretrained weights expect normalised images: imagenet is usual"
+            )
+        return found
 
     def class_names(self, config: TrainingConfig) -> Sequence[str]:
         return class_names_of(config)
@@ -161,6 +166,9 @@ class ImageClassification(Task[TrainingConfig]):
 
     def named_files(self, config: TrainingConfig) -> Sequence[str]:
         return named_files(config.model)
+
+    def packages(self, config: TrainingConfig) -> Sequence[str]:
+        return packages(config.model)
 
     def part_name(self, config: TrainingConfig) -> Hashable:
         data = config.data
@@ -257,7 +265,8 @@ class ImageClassification(Task[TrainingConfig]):
 
     def needs_dry_run(self, config: TrainingConfig) -> bool:
         # Built-in networks train, except that a plan of layers may fail for a last batch of one image.
-        return self.code_of(config) is not None or (last_batch(config) == 1 and config.model.plan is not None)
+        is_foreign = self.code_of(config) is not None or bool(packages(config.model))
+        return is_foreign or (last_batch(config) == 1 and config.model.plan is not None)
 
     def static_fault(self, config: TrainingConfig) -> str | None:
         return static_fault(config)

@@ -9,6 +9,7 @@ from operator import getitem
 from typing import Any
 
 from cifar_core.common.json_schema import Schema, record_schema
+from cifar_core.common.user_modules import LIBRARIES
 from cifar_core.config import FIELDS_OF_KIND, TrainingConfig
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.operations.operation import Operation
@@ -30,7 +31,13 @@ def config_definitions() -> dict[str, Schema]:
     model, data = definitions["ModelConfig"]["properties"], definitions["DataConfig"]["properties"]
     del model["name"]["type"]
     custom = {"type": "string", "pattern": CUSTOM_NETWORK_PATTERN, "description": "A custom network: `module:Class`."}
-    model["name"]["anyOf"] = [{"enum": list(ARCHITECTURES)}, custom]
+    of_libraries = {
+        "type": "string",
+        "pattern": f"^({'|'.join(LIBRARIES)}):.",
+        "description": "A network of timm or torchvision: `timm:resnet18`. `sweeps inspect models` lists them.",
+        "examples": [f"{library}:" for library in LIBRARIES],
+    }
+    model["name"]["anyOf"] = [{"enum": list(ARCHITECTURES)}, of_libraries, custom]
     units = {"type": "integer", "minimum": 1}
     model["head"]["anyOf"] = [{"type": "array", "items": units}, {"type": "null"}]
     plan = {"type": "array", "items": {"anyOf": [units, {"enum": ["M"]}]}, "contains": units}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from cifar_core.common.errors import closest
-from cifar_core.common.user_modules import is_import_path
+from cifar_core.common.user_modules import is_import_path, library_of
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.recipes import RECIPES
@@ -37,15 +37,15 @@ def resolve_network(reader: RecordReader, name: str, *, runs: Path, overrides: S
 
     Args:
         reader: of the record.
-        name: a model of this project, or a custom one as `module:Class`; a file, of a ladder `FILE:RUNG`; a run; or a
-            sweep, for its best run.
+        name: a model of this project, `timm:NAME`, `torchvision:NAME`, or a custom one as `module:Class`; a file, of a
+            ladder `FILE:RUNG`; a run; or a sweep, for its best run.
         runs: the runs folder.
         overrides: `path=value`, such as `model.width=16`.
 
     Raises:
         SweepError: the name is unknown, an override is invalid, or the code of a recorded run has changed.
     """
-    if name in ARCHITECTURES or (is_import_path(name) and not is_file_name(name)):
+    if name in ARCHITECTURES or library_of(name) or (is_import_path(name) and not is_file_name(name)):
         return Inspected(name=name, config=single_config({"model": {"name": name}}, overrides=overrides))
     if is_file_name(name):
         return Inspected(name=name, config=config_in_file(name, block="model.", overrides=overrides))

@@ -44,7 +44,7 @@ base:  # shared by all trials: any field of a training configuration
   optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
   schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
 parameters:  # searched: `values` to choose from, or a range from `min` to `max`
-  model.name: {{values: [{networks}]}}  # {known} | my:Net
+  model.name: {{values: [{networks}]}}  # {known} | timm:NAME | torchvision:NAME | my:Net
 """
 
 _WIDTH = """\

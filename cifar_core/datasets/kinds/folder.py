@@ -71,9 +71,12 @@ class FolderReader(Reader):
                 f"folder:{argument}: {listed(empty)} {'has' if len(empty) == 1 else 'have'} no image: add images, or "
                 f"delete {'it' if len(empty) == 1 else 'them'}"
             )
-        notes = [f"{count} files ({suffix}) are not images and were left out" for suffix, count in others.items()]
+        notes = list[str]()
+        if others:
+            kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in others.items())
+            notes.append(f"left out, since they are not images: {kinds}")
         if loose:
-            notes.append(f"{len(loose)} images outside the class folders were left out: {listed(loose)}")
+            notes.append(f"left out, since they are outside the class folders: {listed(loose)}")
         return Listing(entries=entries, class_names=in_order(names), read=lambda index: paths[index], notes=notes)
 
 

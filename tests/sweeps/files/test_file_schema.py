@@ -174,6 +174,8 @@ BETWEEN_VALUES = (
     "should be less than or equal to",
     "the images of cifar10 have",
     "data source",
+    "is not prepared",
+    "is no data set",
     "names no data",
     "exactly one `normalize`",
     "crop to",

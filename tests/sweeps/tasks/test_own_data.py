@@ -221,7 +221,7 @@ def test_the_report_of_a_data_set_is_printed_and_as_json(cli: Cli) -> None:
 
     assert result.exit_code == 0, result.output
     assert Path("photos.png").read_bytes().startswith(b"\x89PNG")
-    assert "1 image cannot be read and left out: cats/broken.png" in " ".join(result.stdout.split())
+    assert "left out, since 1 image cannot be read: cats/broken.png" in " ".join(result.stdout.split())
     found = json.loads(cli("data", "folder:photos", "--json").stdout)
     assert found["class_names"] == list(CLASSES)
     assert found["report"]["unreadable"][0][0] == "cats/broken.png"
