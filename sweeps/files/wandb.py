@@ -140,6 +140,8 @@ def translated(content: Mapping[str, Any], *, stem: str, built_in: bool = False)
     _translate_early_terminate(result)
     if is_built_in:
         _add_validation(result)
+    if result.content == content:  # a file of this project with a program: nothing differs
+        result.notes = [note for note in result.notes if note.key != "method"]
     return result
 
 
@@ -236,7 +238,7 @@ def _report_unknown(result: Translation, unknown: Mapping[str, str]) -> None:
     if unknown:
         result.errors[next(iter(unknown))] = (
             f"the built-in networks have no {', '.join(unknown.values())}. To train with your own script, write "
-            "program: train.py. For a function, write train: mine:train"
+            "program: train.py, or add --set program=train.py. For a function, write train: mine:train"
         )
 
 

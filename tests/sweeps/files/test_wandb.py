@@ -200,6 +200,16 @@ def test_an_error_has_the_line_of_the_file_and_all_come_together(tmp_path: Path)
     assert "have no depth, inner.size" in raised.value.errors[3]
 
 
+def test_a_complete_file_with_a_program_is_read_without_a_word(project: Path, cli: Cli) -> None:
+    (project / "train.py").touch()
+    (project / "theirs.yaml").write_text("program: train.py\nmethod: bayes\nparameters: {a: {min: 0.0, max: 1}}\n")
+
+    assert cli("init", "mine.yaml", "--from", "theirs.yaml").exit_code == 0
+
+    assert len(load_spec(project / "theirs.yaml").notes) == 3
+    assert load_spec(project / "mine.yaml").notes == ()
+
+
 def test_an_override_is_read_as_if_it_stood_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(USUAL, encoding="utf-8")
