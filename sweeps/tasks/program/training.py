@@ -198,7 +198,7 @@ class ProgramTraining(Training):
     def _uses_wandb(self) -> bool:
         """Return whether the word occurs in the user's files; True if they are unknown."""
         files = {} if self._source is None else self._source.paths
-        return not files or any(b"wandb" in path.read_bytes() for path in files.values())
+        return not files or any(b"wandb" in path.read_bytes().lower() for path in files.values())
 
     def save(self, path: Path) -> None:
         content = {

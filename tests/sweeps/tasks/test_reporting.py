@@ -64,7 +64,7 @@ def test_a_script_for_wandb_runs_unchanged_under_the_sweeps_values() -> None:
     assert found == [{"train.loss": 1.0, "val_loss": 1 / epoch} for epoch in (1, 2, 3)]
     said = log()
     assert "config.rate stays 0.25" in said
-    assert "table is not kept, because it is not a number but a Table" in said
+    assert "table is not kept, because it is not a number: Table" in said
     assert "wandb.watch has no effect" in said
     assert json.loads(Path("trial.artifacts/summary.json").read_text()) == {"best": 0.5}
     assert Path("trial.artifacts/model/weights.txt").read_text() == "w"
@@ -91,6 +91,64 @@ def test_a_row_with_the_metric_is_one_result(calls: list[str], expected: list[di
     assert results_of(text) == expected
 
 
+AGENT = """
+import wandb
+
+space = {"method": "random", "parameters": {
+    "rate": {"min": 0.0, "max": 1.0}, "epochs": {"value": 2}, "hidden": {"values": [1, 2]},
+}}
+
+def train(config=None):
+    with wandb.init(config=config):
+        for epoch in range(wandb.config.epochs):
+            wandb.log({"val_loss": wandb.config.rate - epoch, "image": wandb.Image(None)})
+
+name = wandb.sweep(space, project="mine")
+wandb.agent(name, train, count=5)
+wandb.agent(name, function=train)
+"""
+
+
+def test_the_function_of_an_agent_runs_once_with_the_trials_values() -> None:
+    assert results_of(AGENT) == [{"val_loss": 0.25}, {"val_loss": -0.75}]
+
+    assert "the file of the sweep lacks parameters of the one in the script: hidden" in log()
+    assert "the first wandb.agent of a script is the trial" in log()
+
+
+def test_what_libraries_ask_of_wandb_is_there() -> None:
+    results_of("""
+import importlib.metadata, wandb, wandb.util
+from wandb.errors import CommError
+from wandb.sdk.lib import RunDisabled
+from wandb.sdk.lib.config_util import ConfigError
+from wandb.sdk.wandb_run import Run
+
+assert importlib.metadata.version("wandb") == wandb.__version__
+assert issubclass(CommError, wandb.errors.Error) and issubclass(ConfigError, wandb.Error)
+run = wandb.init(id=wandb.util.generate_id(), settings=wandb.Settings(silent=True))
+assert isinstance(run, Run) and not isinstance(run, RunDisabled) and isinstance(wandb.Image(1), wandb.Image)
+run._label(code="library")
+run.save()
+wandb.alert(title="a", text="b", level=wandb.AlertLevel.WARN)
+wandb.log_artifact(__file__).wait()
+run.link_artifact(None, "registry")
+wandb.log({"val_loss": 1, "plot": wandb.plot.line_series([], [])})
+wandb.join()
+print("to the end")
+""")
+
+    assert "to the end" in log()
+
+
+def test_a_script_that_only_names_a_logger_gets_the_stand_in() -> None:
+    code = (
+        "Logger = 'WandbLogger'\nimport importlib\nimportlib.import_module('wan' + 'db').init().log({'val_loss': 1})\n"
+    )
+
+    assert results_of(code) == [{"val_loss": 1}]
+
+
 UNSUPPORTED = """
 import wandb
 wandb.init()
@@ -106,14 +164,22 @@ wandb.log({{"val_loss": 1}})
 
 
 def test_what_is_not_supported_raises_a_sentence_with_advice() -> None:
-    calls = ["wandb.agent('x')", "wandb.Api()", "import wandb.keras", "from wandb.integration.keras import X"]
+    calls = [
+        "wandb.agent('x')",
+        "from wandb import Api; Api()",
+        "from wandb import Nothing",
+        "import wandb.keras",
+        "from wandb.integration.keras import X",
+    ]
     calls += ["wandb.run.use_artifact('x')", "wandb.init(unknown=1)", "wandb.config.nothing", "wandb.log(3)"]
 
     results_of(UNSUPPORTED.format(calls=calls))
 
     said = log()
     assert "no error" not in said
-    assert "wandb.agent is not supported in a program that `sweeps run` starts: `sweeps run FILE` starts" in said
+    assert "wandb.agent needs function= in a program that `sweeps run` starts, and calls it once" in said
+    assert "wandb.Api is not supported in a program that `sweeps run` starts: use `sweeps.query`" in said
+    assert "wandb.Nothing is not supported in a program that `sweeps run` starts: delete it, or report" in said
     assert "wandb.keras is not supported" in said
     assert "wandb.run.use_artifact is not supported" in said
     assert "wandb.config has no 'nothing': the sweep and wandb.init have set rate" in said
@@ -134,7 +200,7 @@ def test_the_stand_in_wins_over_an_installed_wandb_only_where_used(
     Path("trial/state.pt").unlink()
     results_of(others + "sweeps.report(val_loss=1)\n")
 
-    assert log().count("0.0.0+sweeps") == 1
+    assert log().count("0.99.0") == 1
     assert log().count("installed") == 1
 
 

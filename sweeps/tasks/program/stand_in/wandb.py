@@ -12,13 +12,17 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
+import string
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+import types
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-__version__ = "0.0.0+sweeps"
+__version__ = "0.99.0"
+"""As in the `dist-info` next to this file: libraries ask for a version of W&B that is not too old."""
 __path__: list[str] = []  # so that `import wandb.keras` asks `_Finder`
 
 _METRIC = os.environ.get("SWEEPS_METRIC", "")
@@ -27,8 +31,6 @@ _INIT_ARGUMENTS = re.compile(
     "allow_val_change|force|magic|monitor_gym|tensorboard|sync_tensorboard|config_(ex|in)clude_keys|(fork|resume)_from"
 )
 _ADVICE = {
-    "agent": "`sweeps run FILE` starts the trials. Call the function itself",
-    "sweep": "`sweeps run FILE` reads the sweep file. Write its content into a YAML file",
     "controller": "`sweeps run FILE` controls the sweep",
     "Api": "use `sweeps.query` or `sweeps leaderboard` to read results",
     "restore": "a file of an earlier start of this trial is in os.environ['SWEEPS_TRIAL_DIR']",
@@ -62,6 +64,10 @@ class UsageError(Error):
     """A call that makes no sense, as in W&B."""
 
 
+class CommError(Error):
+    """An error of the connection, which there is none of here."""
+
+
 class NotSupportedError(AttributeError, Error):
     """A name of W&B's client that this stand-in does not have."""
 
@@ -83,9 +89,27 @@ sys.meta_path.insert(0, _Finder)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MEDIA:
+        return _MEDIA[name]
     if name.startswith("__"):
         raise AttributeError(name)
     raise NotSupportedError(_not_supported(name))
+
+
+class _Unsupported:
+    """A name that can be imported, and explains itself where it is used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        raise NotSupportedError(_not_supported(self._name))
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotSupportedError(_not_supported(self._name))
+
+
+Api, controller, restore, use_artifact = map(_Unsupported, ("Api", "controller", "restore", "use_artifact"))
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,44 +239,23 @@ class _Media:
         return lambda *args, **options: None
 
 
-class Table(_Media):
-    """Not kept."""
-
-
-class Image(_Media):
-    """Not kept."""
-
-
-class Video(_Media):
-    """Not kept."""
-
-
-class Audio(_Media):
-    """Not kept."""
-
-
-class Histogram(_Media):
-    """Not kept."""
-
-
-class Html(_Media):
-    """Not kept."""
-
-
-class Object3D(_Media):
-    """Not kept."""
-
-
-class Plotly(_Media):
-    """Not kept."""
+_MEDIA: dict[str, type[_Media]] = {
+    name: type(name, (_Media,), {"__doc__": "Not kept."})
+    for name in (
+        *("Table", "JoinedTable", "PartitionedTable", "Image", "Classes", "ImageMask", "BoundingBoxes2D", "Video"),
+        *("Audio", "Histogram", "Html", "Object3D", "Plotly", "Bokeh", "Molecule", "Graph", "Data", "Markdown", "Plot"),
+    )
+}
 
 
 class _Plots:
     def __getattr__(self, name: str) -> Any:
-        return _Media
+        return _MEDIA["Plot"]
 
 
 plot = _Plots()
+plot_table = _MEDIA["Plot"]
+AlertLevel = types.SimpleNamespace(INFO="INFO", WARN="WARN", ERROR="ERROR")
 
 
 class Settings:
@@ -284,6 +287,14 @@ class Artifact:
         """Add an object, which is not kept."""
         _note(f"{name!r} of the artifact {self.name} is not kept")
 
+    def add_reference(self, uri: str, name: str | None = None, **options: Any) -> None:
+        """Add a file elsewhere, which is not kept."""
+        _note(f"{uri} of the artifact {self.name} is not kept")
+
+    def wait(self, timeout: float | None = None) -> Artifact:
+        """Return at once: nothing is uploaded."""
+        return self
+
     def keep(self) -> None:
         for path, name in self._files:
             _keep(path, f"{self.name}/{name}")
@@ -308,7 +319,9 @@ class Run:
         self.notes, self.tags, self.job_type = options.get("notes"), options.get("tags"), options.get("job_type")
         self.dir = folder
         self.url: str | None = None
-        self.sweep_id = "sweeps"
+        self.path = f"{self.entity or 'sweeps'}/{self.project or 'sweeps'}/{self.id}"
+        self.sweep_id, self.offline = _SWEEP_ID, True
+        self.settings = Settings()
         self.resumed, self.starting_step, self.step, self.disabled = False, 0, 0, False
         self.config = config
         self.summary = summary
@@ -381,7 +394,9 @@ class Run:
         print(f"alert: {title}: {text}", flush=True)
 
     def save(self, glob_str: str | Path = "", base_path: Any = None, policy: str = "live") -> None:
-        """Store files in the run in MLflow."""
+        """Store files in the run in MLflow; nothing without a name."""
+        if not str(glob_str):
+            return
         for path in sorted(Path().glob(str(glob_str))) if not Path(glob_str).is_absolute() else [Path(glob_str)]:
             if path.is_file():
                 _keep(path, path.name)
@@ -405,6 +420,25 @@ class Run:
 
     def mark_preempting(self) -> None:
         """Do nothing."""
+
+    def link_artifact(self, artifact: Any, target_path: str = "", aliases: Any = None) -> None:
+        """Do nothing: there is no registry."""
+        _note("link_artifact has no effect")
+
+    link_model = link_artifact
+
+    def project_name(self) -> str:
+        """Return the name of the project that the script has named."""
+        return self.project or ""
+
+    def get_url(self) -> str | None:
+        """Return None: there is no page."""
+        return self.url
+
+    get_project_url = get_sweep_url = get_url
+
+    def _label(self, *args: Any, **options: Any) -> None:
+        """Do nothing; libraries call it with their name."""
 
     def __enter__(self) -> Run:
         return self
@@ -437,7 +471,7 @@ def _numbers(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
         if isinstance(value, (bool, int, float)):
             yield name, value
         else:
-            _note(f"{name} is not kept, because it is not a number but a {kind}")
+            _note(f"{name} is not kept, because it is not a number: {kind}")
 
 
 def _write(row: Mapping[str, Any]) -> None:
@@ -457,6 +491,7 @@ def _keep_summary(values: Mapping[str, Any]) -> None:
         (Path(folder) / "summary.json").write_text(text + "\n", encoding="utf-8")
 
 
+_SWEEP_ID = "sweeps"
 run: Run | None = None
 config = Config()
 summary = Summary()
@@ -501,6 +536,9 @@ def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
         run.finish(exit_code)
 
 
+join = finish
+
+
 @atexit.register
 def _finish_at_exit() -> None:
     finish()
@@ -513,6 +551,41 @@ def login(*args: Any, **options: Any) -> bool:
 
 def setup(*args: Any, **options: Any) -> None:
     """Do nothing."""
+
+
+teardown = require = ensure_configured = setup
+
+
+def sweep(sweep: Any = None, entity: str | None = None, project: str | None = None, prior_runs: Any = None) -> str:
+    """Return a name for `agent`: the file of the sweep has the search space, and constants of this one are defaults."""
+    space = sweep.get("parameters") if isinstance(sweep, Mapping) else None
+    parameters = {name: each for name, each in (space or {}).items() if isinstance(each, Mapping)}
+    config.setdefaults({name: each["value"] for name, each in parameters.items() if "value" in each})
+    if missing := [name for name in parameters if name not in config]:
+        _note(f"the file of the sweep lacks parameters of the one in the script: {', '.join(missing)}")
+    return _SWEEP_ID
+
+
+def agent(
+    sweep_id: str,
+    function: Callable[[], Any] | None = None,
+    entity: str | None = None,
+    project: str | None = None,
+    count: int | None = None,
+    **options: Any,
+) -> None:
+    """Call the function once, with the values of the trial; `sweeps run` starts the other trials."""
+    if function is None:
+        raise UsageError("wandb.agent needs function= in a program that `sweeps run` starts, and calls it once")
+    if _agents:
+        _note("the first wandb.agent of a script is the trial; others are not run")
+        return
+    _agents.append(sweep_id)
+    function()
+    finish()
+
+
+_agents: list[str] = []
 
 
 def watch(*args: Any, **options: Any) -> None:
@@ -539,9 +612,17 @@ def save(glob_str: str | Path = "", base_path: Any = None, policy: str = "live")
     _current("save").save(glob_str)
 
 
-def log_artifact(artifact_or_path: Any, name: str | None = None, type: str | None = None) -> Any:
+def log_artifact(artifact_or_path: Any, name: str | None = None, type: str | None = None, aliases: Any = None) -> Any:
     """Store the files of an artifact in the run in MLflow."""
     return _current("log_artifact").log_artifact(artifact_or_path, name=name, type=type)
+
+
+log_model = log_artifact
+
+
+def link_model(*args: Any, **options: Any) -> None:
+    """Do nothing: there is no registry."""
+    _current("link_model").link_model(None)
 
 
 def termlog(string: str = "", *args: Any, **options: Any) -> None:
@@ -550,3 +631,36 @@ def termlog(string: str = "", *args: Any, **options: Any) -> None:
 
 
 termwarn = termerror = termlog
+
+
+def _generate_id(length: int = 8) -> str:
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(length))
+
+
+def _submodule(name: str, **members: Any) -> types.ModuleType:
+    """Return a module of W&B's client that scripts and libraries import from."""
+    module = types.ModuleType(f"wandb.{name}")
+    module.__path__ = []
+    vars(module).update(members)
+    sys.modules[module.__name__] = module
+    return module
+
+
+class _RunDisabled:
+    """A run that records nothing, which there is none of here; libraries ask for its type."""
+
+
+errors = _submodule("errors", Error=Error, UsageError=UsageError, CommError=CommError, AuthenticationError=CommError)
+util = _submodule("util", generate_id=_generate_id)
+wandb_run = _submodule("wandb_run", Run=Run)
+sdk = _submodule(
+    "sdk",
+    wandb_run=_submodule("sdk.wandb_run", Run=Run),
+    wandb_config=_submodule("sdk.wandb_config", Config=Config),
+    lib=_submodule(
+        "sdk.lib",
+        RunDisabled=_RunDisabled,
+        runid=_submodule("sdk.lib.runid", generate_id=_generate_id),
+        config_util=_submodule("sdk.lib.config_util", ConfigError=UsageError),
+    ),
+)
