@@ -237,6 +237,7 @@ def leaderboard(
 
     Raises:
         LeaderboardError: a filter, a column or a limit is invalid.
+        NoSuchSweepError: the sweep is not recorded.
         RecordError: the record cannot be read.
     """
     from sweeps.record.reader import MlflowReader

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from sweeps._api import functions as api
 from sweeps.core.commands import DEFAULT_RUNS
-from sweeps.core.errors import LeaderboardError, RecordError
+from sweeps.core.errors import NoSuchSweepError, RecordError
 from sweeps.files.sweep import SweepSpec
 from sweeps.record.reader import MlflowReader
 from sweeps.record.table import Table, table_of
@@ -103,7 +103,7 @@ def _board(sweep: str | None, *, runs: Path) -> Table:
     was_reported = is_unresponsive(runs)
     try:
         return table_of([]) if sweep is None else query_leaderboard(MlflowReader(runs), sweep=sweep)
-    except (RecordError, LeaderboardError) as error:
+    except (RecordError, NoSuchSweepError) as error:
         if not was_reported:
             _log.warning("the leaderboard cannot be read now: %s", error)
         return table_of([])

@@ -130,6 +130,8 @@ def leaderboard(
             click.echo(f"{plural(len(view.table.rows), 'row')} written to {target}", err=SCREEN in outputs.values())
     if not outputs:
         view.show(console())
+        if not view.table.rows and view.table.why_empty is None:
+            click.echo(f"The runs folder is {runs.resolve()}. `--runs FOLDER` selects another.")
         for line in describe_accesses(runs, sweep) if isinstance(view, BoardView) else ():
             click.echo(line)
     elif view.table.why_empty:

@@ -70,7 +70,7 @@ class SweepName(Text):
         except ValueError as error:
             sweep, _, part = str(value).partition("/")
             if part and part.strip("./") and sweep not in ("", ".", ".."):
-                raise SweepError(f"{value!r} is a part of a sweep. Name its sweep: {sweep}") from None
+                raise SweepError(f"{value!r} is a run of a sweep. Name the sweep: {sweep}") from None
             raise SweepError(str(error)) from None
 
 

@@ -9,7 +9,7 @@ DEFAULT_RUNS = Path("runs")
 """The runs folder of every verb without `--runs`."""
 
 
-def command_on(verb: str, sweep: str, *, runs: Path) -> str:
-    """Return the command line of a verb on a sweep, with `--runs` unless the runs folder is the default."""
-    elsewhere = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
-    return shlex.join(["sweeps", verb, sweep, *elsewhere])
+def command_on(verb: str, *arguments: str, runs: Path) -> str:
+    """Return the command line of a verb, with `--runs` unless the runs folder is the default."""
+    elsewhere = [] if runs.resolve() == DEFAULT_RUNS.resolve() else ["--runs", str(runs)]
+    return shlex.join(["sweeps", verb, *arguments, *elsewhere])

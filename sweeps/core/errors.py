@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from sweeps.core.commands import command_on
+from sweeps.core.formatting import listed
 
 
 class SweepError(Exception):
@@ -34,15 +38,41 @@ class SweepBusyError(SweepError):
 
 
 class NoSuchSweepError(SweepError):
-    """The runs folder has no sweep of this name."""
+    """The runs folder, or the record, has no sweep of this name."""
 
     @classmethod
     def under(cls, runs: Path, name: str) -> NoSuchSweepError:
-        """Return the error for a name. If it is the name of a trial, the message names its sweep."""
-        part_of = re.fullmatch(r"(.+)-\d+(-s\d+)?", name)
-        if part_of and (runs / "sweeps" / part_of[1]).is_dir():
-            return cls(f"{name!r} is a trial, not a sweep. Name its sweep: {part_of[1]}")
-        return cls(f"no sweep {name!r} under {runs}. Run `sweeps list` to see the sweeps there.")
+        """Return the error for a name that is not in a runs folder, with the closest names there."""
+        sweeps = runs / "sweeps"
+        known = sorted(path.name for path in sweeps.iterdir() if path.is_dir()) if sweeps.is_dir() else []
+        known = [each for each in known if each != name]  # a folder without a journal is no sweep
+        advice = f"Run `{command_on('list', runs=runs)}` to see all sweeps there."
+        state = "has no sweeps" if runs.is_dir() else "does not exist"
+        return cls._unknown(name, known, where=f"the runs folder {runs.resolve()}", empty=state, advice=advice)
+
+    @classmethod
+    def recorded(cls, location: str, name: str, known: Iterable[str]) -> NoSuchSweepError:
+        """Return the error for a name that is not in the record at a location, with the closest names there."""
+        known = sorted(known)
+        advice = f"Recorded sweeps: {listed(known, most=6)}."
+        return cls._unknown(name, known, where=f"the record at {location}", empty="has no sweeps", advice=advice)
+
+    @classmethod
+    def _unknown(cls, name: str, known: Sequence[str], *, where: str, empty: str, advice: str) -> NoSuchSweepError:
+        if parents := [sweep for sweep in known if re.fullmatch(rf"{re.escape(sweep)}(-\d+(-s\d+)?|/.+)", name)]:
+            return cls(f"{name!r} is a run of a sweep. Name the sweep: {parents[-1]}")
+        if not known:
+            return cls(f"no sweep {name!r}: {where} {empty}. {OTHER_FOLDER}")
+        return cls(f"no sweep {name!r} in {where}.{did_you_mean(name, known)} {advice}")
+
+
+OTHER_FOLDER = "Change to the folder in which you started the sweep, or add --runs FOLDER."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean quick or quick-2?` with at most three close names; empty if there is none."""
+    near = difflib.get_close_matches(name, list(known), n=3)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 class StoreError(SweepError):

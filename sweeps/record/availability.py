@@ -67,7 +67,7 @@ def describe_record(runs: Path) -> str:
 
 
 def _server_problem(uri: str) -> str | None:
-    advice = "Start it, or unset MLFLOW_TRACKING_URI to record in the runs folder."
+    advice = "Start it, or unset MLFLOW_TRACKING_URI to use the record in the runs folder."
     bypass_proxy_for_localhost()
     try:
         parts = urlsplit(uri)

@@ -71,8 +71,19 @@ def store_errors(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError, ImportError, ValueError, LookupError) as error:
         if not is_server(uri) and isinstance(error, LookupError):
             raise  # a bug in this project: a file store raises no LookupError
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise record_error(uri, reason=_short(lines[0].replace(uri, redact(uri)))) from error
+        lines = [*str(error).strip().splitlines(), type(error).__name__]
+        reason = (is_server(uri) and _connection_failure(error)) or lines[0]
+        raise record_error(uri, reason=_short(reason.replace(uri, redact(uri)))) from error
+
+
+def _connection_failure(error: BaseException | None) -> str:
+    """Return why a server was not reached, from the system's error in a chain of libraries' errors; empty if it was."""
+    found = ""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            found = f"it does not answer ({error.strerror})"
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def _short(reason: str) -> str:

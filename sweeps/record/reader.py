@@ -27,7 +27,7 @@ from sweeps.record.mapping import (
 )
 from sweeps.record.ownership import JournalRuns, Ownership
 from sweeps.record.recorded_run import ALL_FIELDS, RunFields, RunStore
-from sweeps.record.store import uses_default_record
+from sweeps.record.store import redact, sqlite_file, store_uri, uses_default_record
 from sweeps.record.stores import open_store
 from sweeps.record.table import Table, row_of, table_of
 from sweeps.record.trial_run import TrialRun, parse_run, parse_runs, read_folder_trials, read_trials
@@ -39,6 +39,15 @@ if TYPE_CHECKING:
 
 class RecordReader(Protocol):
     """Reads the record. Each method raises `RecordError` if the store cannot be read."""
+
+    @property
+    def location(self) -> str:
+        """Address of the record, for messages."""
+        ...
+
+    def sweeps(self) -> set[str]:
+        """Return the names of all recorded sweeps, also of those without a trial."""
+        ...
 
     def runs(self, *, sweep: str | None = None) -> Table:
         """Return one row per trial: `COLUMNS`, the configuration under dotted names, `LAST_COLUMNS`."""
@@ -82,6 +91,14 @@ class MlflowReader:
     @functools.cached_property
     def _store(self) -> RunStore:
         return open_store(self._runs)
+
+    @property
+    def location(self) -> str:
+        uri = store_uri(self._runs)
+        return str(sqlite_file(uri) or redact(uri))
+
+    def sweeps(self) -> set[str]:
+        return {run.tags["sweep"] for run in self._store.runs({"kind": "sweep"}) if "sweep" in run.tags}
 
     def runs(self, *, sweep: str | None = None) -> Table:
         return table_of(row_of(run) for run in self._trials(sweep=sweep, fields=ROW_FIELDS))

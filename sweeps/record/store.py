@@ -115,7 +115,7 @@ def record_error(uri: str, *, reason: str) -> RecordError:
     if path is not None:
         advice = f"Check that {path.parent} is writable and has free space, or set MLFLOW_TRACKING_URI."
     elif is_server(uri):
-        advice = "Check that the server is up, or unset MLFLOW_TRACKING_URI to record in the runs folder."
+        advice = "Start the server, or unset MLFLOW_TRACKING_URI to use the record in the runs folder."
     else:
         advice = "Check MLFLOW_TRACKING_URI, or unset it to record in the runs folder."
     return RecordError(f"the record at {redact(uri)} cannot be used: {reason.rstrip('.')}. {advice}")

@@ -17,8 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from cifar_core.common.errors import closest
-from sweeps.core.errors import RecordError
+from sweeps.core.errors import NoSuchSweepError, RecordError
 from sweeps.core.exit_codes import ExitCode
 from sweeps.record.client import connect, store_errors
 from sweeps.record.shared_view import TAG, page_of_runs, shared_view
@@ -84,7 +83,8 @@ def serve(
         The exit code: 0, or 130 after Ctrl-C.
 
     Raises:
-        RecordError: There is no record or no such sweep, no port is free, or the server does not start.
+        NoSuchSweepError: The record has no such sweep.
+        RecordError: There is no record, no port is free, or the server does not start.
     """
     chosen = _free_port(host, port)
     command = ui_command(runs, host=host, port=chosen)
@@ -116,17 +116,18 @@ def serve(
 
 def _page_of(runs: Path, url: str, *, sweep: str | None) -> str:
     """Store a view of a sweep's runs with the columns in which they differ; return its URL."""
+    uri = store_uri(runs)
     found = [run for run in open_store(runs).runs({"kind": "sweep"}) if "sweep" in run.tags]
     newest = max(found, key=lambda run: run.start_ms, default=None)
     if sweep is not None and sweep not in {run.tags["sweep"] for run in found}:
-        names = sorted({run.tags["sweep"] for run in found})
-        raise RecordError(f"no sweep {sweep!r} in {redact(store_uri(runs))} ({closest(sweep, names)})")
+        raise NoSuchSweepError.recorded(
+            str(sqlite_file(uri) or redact(uri)), sweep, {run.tags["sweep"] for run in found}
+        )
     if newest is None:
         return url
     name = sweep or newest.tags["sweep"]
     runs_of_it = open_store(runs).runs({"sweep": name})
     view, content = shared_view(name, runs_of_it)
-    uri = store_uri(runs)
     with store_errors(uri):
         client = connect(uri)
         experiment_id = client.get_run(newest.run_id).info.experiment_id

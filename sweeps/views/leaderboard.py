@@ -39,7 +39,8 @@ def query_leaderboard(
         each_run: return one row per run, with the rank of its configuration.
 
     Raises:
-        LeaderboardError: the filter, a column or the limit is invalid, or the sweep is unknown.
+        LeaderboardError: the filter, a column or the limit is invalid.
+        NoSuchSweepError: the sweep is not recorded.
         RecordError: the record cannot be read.
     """
     if limit is not None and limit < 0:

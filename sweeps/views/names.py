@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sweeps.analysis.ranking import rank_configurations
-from sweeps.core.errors import SweepError
+from sweeps.core.errors import OTHER_FOLDER, SweepError, did_you_mean
 from sweeps.core.formatting import plural
 from sweeps.core.identity import replicate_group, trial_name
 from sweeps.core.trial import Outcome
@@ -77,7 +76,7 @@ def find_named(reader: RecordReader, name: str) -> NamedRuns:
         rows = reader.runs().rows
         found = [*_rungs(rows, name)] or [*_refuse_number(rows, name)] or [*_by_id(rows, name)]
         if not found:
-            raise SweepError(_unknown_name(rows, name))
+            raise SweepError(_unknown_name(rows, name, location=reader.location))
     if len(found) > 1:
         each = ", ".join(
             f"{named.name} (run {named.row['run_id'][:_RUN_ID_CHARACTERS]})" for named in found[:_MAX_LISTED_RUNS]
@@ -260,13 +259,17 @@ def _by_id(rows: Sequence[Row], name: str) -> Iterator[NamedRuns]:
         yield NamedRuns(name=name_of_run(row), rows=(row,), defining_row=row)
 
 
-def _unknown_name(rows: Sequence[Row], name: str) -> str:
+def _unknown_name(rows: Sequence[Row], name: str, *, location: str) -> str:
+    if not rows:
+        return f"no run {name!r}: the record at {location} has no runs. {OTHER_FOLDER}"
     names = list(dict.fromkeys(name_of_run(row) for row in rows))
     sweeps = list(dict.fromkeys(row["sweep"] for row in rows))
     numbers = [f"{row['sweep']}/{row['trial']}" for row in rows if row["rung"] is None]
-    near = difflib.get_close_matches(name, [*names, *numbers, *sweeps], n=3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"no run {name!r}.{hint} Name a run as SWEEP/TRIAL, such as quick/3 (`sweeps leaderboard` lists all runs)"
+    hint = did_you_mean(name, [*sweeps, *names, *numbers])
+    return (
+        f"no run {name!r} in the record at {location}.{hint} Name a run as SWEEP/NUMBER, such as "
+        f"{[*numbers, *names][0]}. `sweeps leaderboard` lists the runs."
+    )
 
 
 def _one_per_configuration(rows: Sequence[Row]) -> list[Row]:

@@ -6,9 +6,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cifar_core.common.errors import closest
 from sweeps.analysis.ranking import rank_configurations, rank_runs
-from sweeps.core.errors import LeaderboardError
+from sweeps.core.errors import LeaderboardError, NoSuchSweepError
 from sweeps.views.arrow_tables import arrow_of, table_of_result
 from sweeps.views.sql import ROW, TABLES, Statement
 
@@ -23,21 +22,12 @@ def recorded_runs(reader: RecordReader, *, sweep: str | None) -> Table:
     """Return a table with one row per recorded run.
 
     Raises:
-        LeaderboardError: the sweep is not recorded, but others are.
+        NoSuchSweepError: the sweep is not recorded.
     """
     recorded = reader.runs(sweep=sweep)
-    if not recorded.rows and sweep is not None:
-        _check_sweep(reader, sweep)
+    if not recorded.rows and sweep is not None and sweep not in (names := reader.sweeps()):
+        raise NoSuchSweepError.recorded(reader.location, sweep, names)
     return recorded
-
-
-def _check_sweep(reader: RecordReader, sweep: str) -> None:
-    """Raise if the sweep is not recorded but others are."""
-    names = sorted(set(reader.runs().values("sweep")))
-    if names:
-        part_of = [name for name in names if re.fullmatch(rf"{re.escape(name)}(-\d+(-s\d+)?|/.+)", sweep)]
-        hint = f"it is a part of a sweep. Type {part_of[-1]}" if part_of else closest(sweep, names)
-        raise LeaderboardError(f"no run of a sweep {sweep!r} is recorded: {hint}")
 
 
 def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
@@ -54,6 +44,7 @@ def query(reader: RecordReader, sql: str, *, sweep: str | None = None) -> Table:
 
     Raises:
         LeaderboardError: the statement is not a SELECT or cannot be executed.
+        NoSuchSweepError: the sweep is not recorded.
         RecordError: the record cannot be read.
     """
     statement = Statement(sql)

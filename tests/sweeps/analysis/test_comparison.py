@@ -466,6 +466,13 @@ class FakeReader:
     def __init__(self, *rows: dict[str, Any]) -> None:
         self._rows = rows
 
+    @property
+    def location(self) -> str:
+        return "memory"
+
+    def sweeps(self) -> set[str]:
+        return {row["sweep"] for row in self._rows}
+
     def runs(self, *, sweep: str | None = None) -> Table:
         return table_of(self._rows)
 

@@ -286,7 +286,10 @@ class TestALostFolder:
 
 class TestReading:
     def test_a_sweep_that_was_never_run_is_named(self, start: Start) -> None:
-        with pytest.raises(NoSuchSweepError, match=r"no sweep 'tiny' under .*\. Run `sweeps list`"):
+        with pytest.raises(
+            NoSuchSweepError,
+            match=r"no sweep 'tiny': the runs folder .*/runs (has no sweeps|does not exist)\. Change to",
+        ):
             read_study(start.folder)
 
     def test_one_that_has_begun_nothing_says_so(self, start: Start) -> None:

@@ -21,7 +21,7 @@ from rich.text import Text
 from scipy.stats import ttest_ind
 
 from cifar_core.config import TrainingConfig
-from sweeps.core.errors import LeaderboardError
+from sweeps.core.errors import LeaderboardError, NoSuchSweepError
 from sweeps.core.identity import Protocol
 from sweeps.core.results import Confusion, EpochResult
 from sweeps.core.trial import Outcome, TrialRecord
@@ -47,6 +47,13 @@ class RowReader:
 
     def __init__(self, *rows: dict[str, Any]) -> None:
         self._rows = rows
+
+    @property
+    def location(self) -> str:
+        return "a list"
+
+    def sweeps(self) -> set[str]:
+        return {row["sweep"] for row in self._rows}
 
     def runs(self, *, sweep: str | None = None) -> Table:
         return table_of(row for row in self._rows if sweep in (None, row["sweep"]))
@@ -324,9 +331,10 @@ class TestRanks:
         assert "aaaa" in printed(board)
 
     def test_an_unrecorded_sweep_is_refused_with_the_closest_name(self) -> None:
-        with pytest.raises(LeaderboardError, match="did you mean 'quick'"):
+        with pytest.raises(NoSuchSweepError, match=r"no sweep 'qick' in the record at a list\. Did you mean quick\?"):
             query_leaderboard(RowReader(row(0, 0.9)), sweep="qick")
-        assert not query_leaderboard(RowReader(), sweep="quick").rows
+        with pytest.raises(NoSuchSweepError, match=r"no sweep 'quick': the record at a list has no sweeps\. Change to"):
+            query_leaderboard(RowReader(), sweep="quick")
 
     def test_a_filter_does_not_change_the_ranks(self) -> None:
         rows = [row(0, 0.9), row(1, 0.8, **{"model.name": "vgg"}), row(2, 0.7)]

@@ -48,6 +48,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, record: Record) -> Path:
 STOPPED, RUNG = "tiny-002", "steps/b"
 
 
+SWEEP_VERBS = ["status", "report", "effects", "replicate", "leaderboard", "finalize"]
+
+
 class TestEveryVerb:
     @pytest.mark.parametrize(
         ("name", "run"), [(STOPPED, "tiny-002-s1"), ("tiny/2", "tiny-002-s1"), (RUNG, "steps/b-s0")]
@@ -95,12 +98,27 @@ class TestEveryVerb:
             assert found == ["tiny-001", "tiny"]
         assert cli("status", "tiny-001", "--runs", recorded).exit_code == 0  # accepts only sweeps
 
-    @pytest.mark.parametrize("verb", ["status", "report", "effects", "replicate", "leaderboard", "finalize"])
+    @pytest.mark.parametrize(
+        "verb",
+        [*SWEEP_VERBS, "status --watch", "stop", "rm", "repair", "ui", "show", "compare tiny/0", "inspect mistakes"],
+    )
+    def test_an_unknown_name_is_refused_with_close_names_and_location(
+        self, recorded: Path, tmp_path: Path, verb: str, cli: Cli
+    ) -> None:
+        result = cli(*verb.split(), "tinny", "--runs", recorded)
+        assert result.exit_code == 2
+        assert "Did you mean tiny" in result.stderr
+        assert str(recorded) in result.stderr
+        result = cli(*verb.split(), "tinny", "--runs", tmp_path / "empty")
+        assert result.exit_code == 2
+        assert "Change to the folder in which" in result.stderr or verb == "ui"
+
+    @pytest.mark.parametrize("verb", SWEEP_VERBS)
     def test_a_part_of_a_sweep_is_refused_with_the_sweep_name(self, recorded: Path, verb: str, cli: Cli) -> None:
         for name in ("tiny-002", "tiny/2"):
             result = cli(verb, name, "--runs", recorded)
             assert result.exit_code == 2
-            assert re.search("Name its sweep: tiny|part of a sweep. Type tiny", " ".join(result.stderr.split()))
+            assert "is a run of a sweep. Name the sweep: tiny" in " ".join(result.stderr.split())
 
     def test_counts_of_a_confirmed_search_agree(self, recorded: Path, cli: Cli) -> None:
         state = read_state(recorded, "tiny")
