@@ -65,6 +65,10 @@ class Plan(Printed):
             )
 
 
+_INTERNAL = ("result_metric", "passes_seed")
+"""Values of a program that follow from other keys of the file."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SweepPlan(Plan):
     """The plan of a sweep."""
@@ -108,8 +112,9 @@ class SweepPlan(Plan):
 
         about = self.sweep
         print_sentence(console, f"{about.name}: {about.description}" if about.description else about.name)
-        base = about.task.config_type.model_validate(about.shared_values)
-        fixed = {path: value for path, value in flatten(about.shared_values).items() if path not in about.parameters}
+        epochs = about.task.config_type.model_validate(about.shared_values).epochs
+        shared = ({"epochs": epochs} if epochs else {}) | flatten(about.shared_values)
+        fixed = {path: value for path, value in shared.items() if path not in {*about.parameters, *_INTERNAL}}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
         console.print(space_table(about.space))
         first = Table("trial", *short_names(list(about.parameters)), box=None, header_style="bold", pad_edge=False)
@@ -132,21 +137,19 @@ class SweepPlan(Plan):
                 console,
                 f"about {self.cost.trial_epochs:.0f} trial-epochs (at most {self.cost.max_trial_epochs}), about "
                 f"{duration(self.cost.seconds)} on this machine, estimated from timed train steps of "
-                f"{self.cost.probed} networks",
+                f"{plural(self.cost.probed, 'network')}",
             )
         if about.replicates is not None:
             again, seeds = min(about.replicates.top, self.trials), about.replicates.seeds
             seconds = self._confirming_seconds
             more = "" if seconds is None else f": about {duration(seconds)} more"
-            print_sentence(
-                console,
-                f"then trains the best {plural(again, 'configuration')} to full length under "
-                f"{plural(seeds, 'new seed')} each (replicates){more}",
-            )
+            best = "the best configuration" if again == 1 else f"the best {again} configurations"
+            each = plural(seeds, "new seed") + ("" if again == 1 else " each")
+            print_sentence(console, f"then trains {best} to full length under {each} (replicates){more}")
         if about.limits.timeout is not None:
             print_sentence(console, f"stops after at most {duration(about.limits.timeout)} (limits.timeout)")
-        words = f"base.epochs {base.epochs}" if base.epochs else "a trial ends when its program ends"
-        print_sentence(console, words)
+        if not epochs:
+            print_sentence(console, "a trial ends when its program ends")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

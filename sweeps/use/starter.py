@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import TrainingConfig
 from cifar_core.models.registry import ARCHITECTURES
 from sweeps.files.scale import SIZED
@@ -44,11 +45,15 @@ base:  # shared by all trials: any field of a training configuration
   optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
   schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
 parameters:  # searched: `values` to choose from, or a range from `min` to `max`
-  model.name: {{values: [{networks}]}}  # {known} | timm:NAME | torchvision:NAME | my:Net
+  model.name: {{values: [{networks}]}}  # {known} | timm:NAME | torchvision:NAME | nets:Tiny
 """
 
 _WIDTH = """\
   model.width: {{values: {widths}, when: {{model.name: [{sized}]}}}}  # channels of the first convolution
+"""
+
+_OPTIONS = """\
+  # model.options.depth: {{values: [2, 4], when: {{model.name: ['{custom}']}}}}  # an argument of its constructor
 """
 
 _SEARCHED = """\
@@ -71,7 +76,7 @@ base:  # configuration of the first rung: any field of a training configuration
   epochs: {epochs}  # passes over the training images
   data: {{train_size: {train_size}}}  # of CIFAR-10's 50,000 training images
   optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw
-  model: {first}  # {known} | my:Net
+  model: {first}  # {known} | nets:Tiny
 rungs:  # in order; each changes the previous rung, or the one it names
   - name: baseline
   - name: normalized
@@ -129,8 +134,9 @@ class Starter:
         """
         kind: FileKind = "ladder" if self.is_ladder else "sweep"
         sized = [name for name in self.networks if name in SIZED]
+        custom = [name for name in self.networks if is_import_path(name)]
         first, *others = self.networks
-        description = f"Search of width and training of {', '.join(self.networks)}"
+        description = f"Search of {'width and training' if sized else 'the training'} of {', '.join(self.networks)}"
         if self.around is not None:
             description = f"Search around {self.around_name}: learning rate, weight decay, batch size"
         values = {
@@ -148,6 +154,7 @@ class Starter:
             "networks": ", ".join(map(_scalar, self.networks)),
             "known": " | ".join(ARCHITECTURES),
             "sized": ", ".join(sized),
+            "custom": custom[0] if custom else "",
             "first": _network(first, size),
             **vars(size),
             "widths": list(size.widths),
@@ -158,7 +165,7 @@ class Starter:
         parts = _HEAD + _SWEEP + (_REPLICATES if self.replicates else "")
         if self.around is not None:
             return parts.format_map(values) + _around(self.around)
-        space = (parts + _SPACE + (_WIDTH if sized else "")).format_map(values)
+        space = (parts + _SPACE + (_WIDTH if sized else "") + (_OPTIONS if custom else "")).format_map(values)
         return space + (_GRID if self.method == "grid" else _SEARCHED)
 
 
