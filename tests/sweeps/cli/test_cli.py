@@ -202,7 +202,7 @@ class TestPlan:
 
         assert result.exit_code == 0
         assert "about 4 trial-epochs" in result.stdout
-        assert "timed train steps of 1 networks" in result.stdout
+        assert "timed train steps of 1 network" in result.stdout
 
     def test_it_shows_a_ladder_as_a_table_of_changes(self, tmp_path: Path, cli: Cli) -> None:
         rungs = [{"name": "a"}, {"name": "b", "data": {"batch_size": 256}}]
