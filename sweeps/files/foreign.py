@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 PAGE = "docs/how-to/coming-from.md"
 
-_OPTUNA_SEARCH = {"n_trials", "study_name", "sampler", "pruner", "direction", "directions", "search_space", "objective"}
+_OPTUNA_STUDY = {"n_trials", "study_name", "sampler", "pruner", "direction", "directions"}
+_ESSENTIAL = {"name", "method", "metric", "parameters", "base", "train", "program", "command"}
+"""Keys of which a sweep file has at least one."""
 
 
 def _is_hydra(content: Mapping[str, Any]) -> bool:
-    return "hydra" in content or any(str(key).startswith("hydra.") for key in content) or _has_defaults(content)
+    is_run = any(re.match(r"hydra(?:[./]|$)", str(key)) for key in content) or _has_defaults(content)
+    return is_run or any("_target_" in each for each in _mappings(content))
 
 
 def _has_defaults(content: Mapping[str, Any]) -> bool:
@@ -44,7 +48,10 @@ def _is_ray_tune(content: Mapping[str, Any]) -> bool:
     is_run = any(
         isinstance(each.get("config"), Mapping) and each.keys() & {"run", "stop"} for each in (content, *inner)
     )
-    return is_run or bool(content.keys() & {"param_space", "tune_config"}) or any(map(_is_grid, _mappings(content)))
+    has_mode = content.get("mode") in ("min", "max") and bool(content.keys() & {"num_samples", "scheduler", "config"})
+    if is_run or has_mode or content.keys() & {"param_space", "tune_config"}:
+        return True
+    return any(map(_is_grid, _mappings(content))) or _has_text(content, "tune.")
 
 
 def _is_grid(mapping: Mapping[str, Any]) -> bool:
@@ -52,12 +59,19 @@ def _is_grid(mapping: Mapping[str, Any]) -> bool:
 
 
 def _is_optuna(content: Mapping[str, Any]) -> bool:
-    is_study = "optuna" in content or len(content.keys() & _OPTUNA_SEARCH) > 1
-    return is_study or any(_has_keys(each, "type", "low", "high") for each in _mappings(content))
+    study = content.keys() & _OPTUNA_STUDY
+    if "optuna" in content or len(study) > 1 or (study and "search_space" in content) or _has_text(content, "suggest_"):
+        return True
+    return any(_has_keys(each, "low", "high") for each in _mappings(content))
 
 
 def _has_keys(value: Any, *keys: str) -> bool:
     return isinstance(value, Mapping) and all(key in value for key in keys)
+
+
+def _has_text(content: Mapping[str, Any], start: str) -> bool:
+    values = (value for each in _mappings(content) for value in each.values())
+    return any(isinstance(value, str) and value.startswith(start) for value in values)
 
 
 def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -78,10 +92,12 @@ _TOOLS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
 
 
 def foreign_file(content: Mapping[str, Any]) -> str | None:
-    """Return an error that names the tool of a file; None for a file of this project or of W&B."""
+    """Return an error for a file of another tool or purpose; None for a file of this project or of W&B."""
     if "parameters" in content and "method" in content:
         return None
     tool = next((tool for tool, is_of_tool in _TOOLS.items() if is_of_tool(content)), None)
-    return (
-        None if tool is None else f"line 1: the file is one of {tool}, not a sweep file. {PAGE} shows how to write one"
-    )
+    if tool is not None:
+        return f"line 1: the file is one of {tool}, not a sweep file. {PAGE} shows how to write one"
+    if not content.keys() & _ESSENTIAL:
+        return f"line 1: the file has no key of a sweep file, such as parameters. `sweeps init` writes one; see {PAGE}"
+    return None

@@ -218,7 +218,7 @@ def _translate_parameters(result: Translation, *, names: Callable[[str], str | N
                 integers.append(name)
     result.content["parameters"] = parameters
     if integers:
-        text = "integers, as in W&B, because min and max are. For real numbers write them as 0.0 and 1.0"
+        text = "integers, as in W&B, because min and max are. For real numbers write them with a point: 0.0"
         result.note("parameters", f"{', '.join(integers)}: {text}")
     if renamed:
         words = ", ".join(f"{name} → {path}" for path, name in renamed.items())

@@ -307,7 +307,7 @@ def test_ranges_of_integers_are_named_for_programs(tmp_path: Path) -> None:
     lines = translation_of(text, tmp_path).lines()
 
     assert [line for line in lines if "integers" in line] == [
-        "parameters: a: integers, as in W&B, because min and max are. For real numbers write them as 0.0 and 1.0"
+        "parameters: a: integers, as in W&B, because min and max are. For real numbers write them with a point: 0.0"
     ]
     assert "metric.goal: maximize instead of 'MAX'" in lines
 
@@ -479,21 +479,35 @@ def test_what_only_the_server_of_wandb_can_run_is_refused(key: str, tmp_path: Pa
 
 
 FOREIGN = {
-    "Hydra": ["defaults:\n  - model: a\nlr: 0.1\n", "hydra:\n  sweeper:\n    params: {lr: 'range(1, 3)'}\n"],
+    "Hydra": [
+        "defaults:\n  - model: a\nlr: 0.1\n",
+        "hydra:\n  sweeper:\n    params: {lr: 'range(1, 3)'}\n",
+        "hydra/sweeper: ax\nlr: 0.1\n",
+        "model: {_target_: nets.Tiny, lr: 0.1}\n",
+    ],
     "Ray Tune": [
         "pong:\n  run: PPO\n  env: Pong\n  config: {lr: {grid_search: [0.1, 0.2]}}\n",
         "param_space: {lr: 0.1}\ntune_config: {num_samples: 3}\n",
         "config:\n  lr: {grid_search: [0.1, 0.2]}\n",
+        "metric: loss\nmode: min\nnum_samples: 4\nconfig: {lr: {lower: 0.1, upper: 1}}\n",
+        "search_space: {lr: 'tune.loguniform(1e-4, 1e-1)'}\n",
     ],
-    "Katib": ["apiVersion: kubeflow.org/v1beta1\nkind: Experiment\nspec: {}\n"],
+    "Katib": [
+        "apiVersion: kubeflow.org/v1beta1\nkind: Experiment\nspec: {}\n",
+        "apiVersion: kubeflow.org/v1\nspec: {parameters: [{name: lr}]}\n",
+    ],
     "NNI": [
         "searchSpaceFile: space.json\ntrialCommand: python a.py\n",
         '{"lr": {"_type": "loguniform", "_value": [0.001, 0.1]}}',
     ],
-    "Determined": ["name: x\nhyperparameters: {lr: {type: log, minval: -4, maxval: -1}}\nsearcher: {name: asha}\n"],
+    "Determined": [
+        "name: x\nhyperparameters: {lr: {type: log, minval: -4, maxval: -1}}\nsearcher: {name: asha}\n",
+        "entrypoint: python3 a.py\nsearcher: {name: single, metric: error}\n",
+    ],
     "Optuna": [
         "study_name: a\nn_trials: 20\ndirection: maximize\n",
         "search_space:\n  lr: {type: float, low: 0.001, high: 0.1, log: true}\n",
+        "parameters:\n  lr: {name: suggest_categorical, choices: [a, b]}\n",
     ],
 }
 
@@ -511,3 +525,18 @@ def test_a_file_of_another_tool_is_recognised(tool: str, text: str, tmp_path: Pa
         == f"error: {path}: line 1: the file is one of {tool}, not a sweep file. {PAGE} shows how to write one\n"
     )
     assert (ROOT / PAGE).exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["trainer: {max_epochs: 3}\nmodel: {class_path: Net}\n", "type: sweep\nlimits: {a: 1}\n"]
+)
+def test_a_file_without_any_key_of_a_sweep_is_one_error(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.yaml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SpecError) as raised:
+        load_spec(path)
+
+    assert list(raised.value.errors) == [
+        f"line 1: the file has no key of a sweep file, such as parameters. `sweeps init` writes one; see {PAGE}"
+    ]
