@@ -21,6 +21,7 @@ from sweeps.search.best import by_value
 _UNRANKED = (
     Outcome.COMPLETE,
     Outcome.RUNNING,
+    Outcome.PAUSED,
     Outcome.INTERRUPTED,
     Outcome.PRUNED,
     Outcome.DIVERGED,

@@ -29,6 +29,7 @@ PLAIN_WIDTH = plain_width(os.environ)
 
 OUTCOME_STYLES = {
     Outcome.COMPLETE: "green",
+    Outcome.PAUSED: "blue",
     Outcome.PRUNED: "yellow",
     Outcome.DIVERGED: "magenta",
     Outcome.FAILED: "red",

@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"
     """Its last epoch is the configuration's `epochs`."""
+    PAUSED = "paused"
+    """Early stopping paused it at a milestone. It may be continued until the search ends; then it is pruned."""
     PRUNED = "pruned"
     """Early stopping ended it."""
     DIVERGED = "diverged"
@@ -45,7 +47,7 @@ class Outcome(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self not in (Outcome.RUNNING, Outcome.INTERRUPTED)
+        return self not in (Outcome.RUNNING, Outcome.PAUSED, Outcome.INTERRUPTED)
 
 
 class ErrorClass(StrEnum):

@@ -44,6 +44,7 @@ from sweeps.record.sweep_progress import Objective
 from sweeps.record.writer import Tracker
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study
+from sweeps.search.promotion import Promotion
 from sweeps.search.reuse import LadderResults, SearchResults
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
@@ -198,6 +199,7 @@ def _ledger(
         recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
         retry_failed=options.retry_failed,
         target_value=plan.metric.target,
+        promotion=Promotion.of(plan.early_terminate, epochs=plan.epochs, maximize=plan.metric.goal == "maximize"),
     )
 
 

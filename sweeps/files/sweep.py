@@ -140,6 +140,10 @@ class SweepSpec(FileOfConfigurations):
         metric = content.get("metric")
         if isinstance(metric, Mapping) and isinstance(metric.get("name"), str):
             changed["metric"] = {**metric, "name": recorded_name(metric["name"])}
+        early = content.get("early_terminate")
+        if isinstance(early, Mapping) and early.get("type") == "asha":
+            # A script that saves nothing would train again from its first epoch.
+            changed["early_terminate"] = {"mode": "stop", **early}
         return changed
 
     @field_validator("early_terminate", mode="before")

@@ -59,7 +59,8 @@ class ChildRun:
         """Return whether the run agrees with the ledger's record of a trial that does not run."""
         if record.outcome.is_final:
             return self.holds(record)
-        expected = (STATUS_OF[Outcome.INTERRUPTED], Outcome.INTERRUPTED.value, str(len(record.epochs)))
+        outcome = Outcome.PAUSED if record.outcome is Outcome.PAUSED else Outcome.INTERRUPTED
+        expected = (STATUS_OF[outcome], outcome.value, str(len(record.epochs)))
         # The two tags are written with the last epoch or later.
         return (self.status, self.tags.get("outcome"), self.tags.get("epochs_done")) == expected
 

@@ -25,6 +25,7 @@ MAX_TAG = 8000
 STATUS_OF = {
     Outcome.RUNNING: "RUNNING",
     Outcome.COMPLETE: "FINISHED",
+    Outcome.PAUSED: "SCHEDULED",
     Outcome.PRUNED: "FINISHED",
     Outcome.DIVERGED: "FAILED",
     Outcome.FAILED: "FAILED",

@@ -6,8 +6,9 @@ study. Both backends (Ray and inline) only call it. After a crash, missing runs 
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
+from sweeps.search.promotion import Promotion
 from sweeps.search.proposers import Proposal, Proposer
 from sweeps.search.reuse import RecordedResults
 from sweeps.search.stored_trials import (
@@ -26,6 +28,7 @@ from sweeps.search.stored_trials import (
     FINISHED,
     KEY,
     OUTCOME,
+    PAUSED,
     RETRY_OF,
     SPENT,
     StoredTrialReader,
@@ -67,6 +70,7 @@ class Ledger:
         recorded: RecordedResults | None = None,
         retry_failed: bool = False,
         target_value: float | None = None,
+        promotion: Promotion | None = None,
     ) -> None:
         """Load the trials of earlier drivers. Observers are not called for them.
 
@@ -80,6 +84,7 @@ class Ledger:
             recorded: Recorded results that replace a training run; None for none.
             retry_failed: Whether failed trials are tried again.
             target_value: Value of the metric after which no new trial is proposed; None for no such value.
+            promotion: Pauses trials at milestones and continues the best; None if the pruner of the study decides.
         """
         self._study = study
         self._trial_reader = StoredTrialReader(study, sweep=sweep)
@@ -90,7 +95,9 @@ class Ledger:
         self._prunes = not isinstance(study.pruner, optuna.pruners.NopPruner)
         self._recorded = recorded
         self._observers: list[Observer] = []
+        self._promotion = promotion
         self._live: dict[int, optuna.Trial] = {}
+        self._paused: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
         self._waiting: dict[str, list[optuna.Trial]] = {}
@@ -116,6 +123,8 @@ class Ledger:
             self._add_record(self._trial_reader.record(frozen.number, attributes), retry_of=attributes.get(RETRY_OF))
             if frozen.state == TrialState.RUNNING:
                 self._resume(frozen)
+            elif self._promotion is not None:
+                self._enter_milestones(self._records[frozen.number])
         failed = [record for record in self.records if record.outcome is Outcome.FAILED]
         candidates = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
         self._to_retry = [number for number in candidates if not self._is_replaced(number)]
@@ -124,20 +133,53 @@ class Ledger:
         trial = live_trial(self._study, frozen)
         record = self._records[frozen.number]
         self._live[frozen.number] = trial
-        if OUTCOME not in frozen.user_attrs and self._identify(record.config).key != record.key:
+        ended = Outcome(frozen.user_attrs.get(OUTCOME, Outcome.INTERRUPTED))
+        is_paused = bool(frozen.user_attrs.get(PAUSED))
+        has_changed = self._identify(record.config).key != record.key
+        if is_paused and (has_changed or self._promotion is None):
+            # Its code, or the rule in the file, has changed since: it cannot be continued.
+            self.finish(frozen.number, Outcome.PRUNED)
+            return
+        if not ended.is_final and has_changed:
             # No run mixes two versions of the code: the trial is added again under the key of the new version.
             self.finish(frozen.number, Outcome.FAILED, error=_CODE_CHANGED, error_class=ErrorClass.CODE_CHANGED)
             return
         for epoch in record.epochs:
             if epoch.epoch not in frozen.intermediate_values:
                 self._reporter.report_epoch(trial, epoch)
-        if OUTCOME in frozen.user_attrs:
-            self._close(frozen.number, Outcome(frozen.user_attrs[OUTCOME]))
+        if self._promotion is not None:
+            self._enter_milestones(record)
+        if is_paused:
+            self._load_paused(frozen.number, ended)
+        elif ended.is_final:
+            self._close(frozen.number, ended)
+        elif self._promotion is not None and self._promotion.is_milestone(len(record.epochs)):
+            # Its driver may have failed before it paused it. If it was continued instead, it is continued again.
+            self._load_paused(frozen.number, Outcome.PAUSED)
+            self._set(trial, {PAUSED: True, OUTCOME: Outcome.PAUSED.value})
         elif record.epochs and self._is_pruned(record, record.epochs[-1]):
             # Its driver may have failed before it asked the pruner.
             self.finish(frozen.number, Outcome.PRUNED)
         else:
             self._pending.add(frozen.number, error_class=record.error_class)
+
+    def _enter_milestones(self, record: TrialRecord) -> None:
+        assert self._promotion is not None
+        for epoch in record.epochs:
+            value = epoch.value(self._reporter.metric)
+            self._promotion.enter(record.number, epoch=epoch.epoch, value=math.nan if value is None else value)
+
+    def _load_paused(self, number: int, ended: Outcome) -> None:
+        """Load a trial that an earlier driver paused; it is pruned if its search had ended."""
+        assert self._promotion is not None
+        record = self._records[number]
+        self._paused[number] = self._live.pop(number)
+        self._promotion.pause(number, epoch=len(record.epochs), value=self._last_value(record))
+        self._records[number] = replace(record, outcome=ended)
+
+    def _last_value(self, record: TrialRecord) -> float:
+        value = record.epochs[-1].value(self._reporter.metric)
+        return math.nan if value is None else value
 
     def _add_record(self, record: TrialRecord, *, retry_of: int | None = None) -> None:
         """Add a record; it replaces a failed one with the same key, or with the key before its code was fixed."""
@@ -168,6 +210,8 @@ class Ledger:
         """Whether it is certain that nothing is left to train."""
         target = self.target
         if self._live or (self._to_retry and self.reached is None) or target is None:
+            return False
+        if self._next_paused(is_closing=True) is not None:
             return False
         # A finite space with invalid combinations has fewer trials than combinations.
         spent = self._study.user_attrs.get(SPENT)
@@ -211,6 +255,8 @@ class Ledger:
         while self._to_retry and self.reached is None:
             if not self._is_replaced(number := self._to_retry.pop(0)):
                 return self._retry(number)
+        if (paused := self._next_paused(is_closing=False)) is not None:
+            return self._continue(paused)
         repeats = 0
         while not self._exhausted and self.reached is None:
             if self._run_cap is not None and len(self._records) >= self._run_cap:
@@ -232,7 +278,46 @@ class Ledger:
             if recorded is None:
                 return record
             self._reuse_result(record.number, recorded)
-        return None if self.live else EXHAUSTED
+        if self.live:
+            return None
+        if (paused := self._next_paused(is_closing=True)) is not None:
+            return self._continue(paused)
+        self._end_paused()
+        return EXHAUSTED
+
+    def _next_paused(self, *, is_closing: bool) -> int | None:
+        """Return the paused trial to continue now; None if there is none."""
+        if self._promotion is None or self.reached is not None:
+            return None
+        return self._promotion.next(is_closing=is_closing)
+
+    def _continue(self, number: int) -> TrialRecord:
+        """Continue a paused trial."""
+        assert self._promotion is not None
+        self._promotion.resume(number)
+        trial = self._live[number] = self._paused.pop(number)
+        self._set(trial, {PAUSED: False, OUTCOME: Outcome.INTERRUPTED.value, FINISHED: None})
+        return self._update(number, outcome=Outcome.RUNNING, finished=None)
+
+    def _pause(self, number: int) -> None:
+        trial = self._paused[number] = self._live.pop(number)
+        self._set(trial, {PAUSED: True, OUTCOME: Outcome.PAUSED.value})
+        record = self._update(number, outcome=Outcome.PAUSED)
+        for waiting in self._waiting.pop(record.key, []):
+            self._reporter.report_run(waiting, record)
+
+    def _end_paused(self) -> None:
+        """Show paused trials as pruned. In the study they stay open, since a larger `run_cap` may continue them."""
+        for number, trial in self._paused.items():
+            if self._records[number].outcome is Outcome.PAUSED:
+                finished = self._records[number].epochs[-1].finished_at
+                self._set(trial, {OUTCOME: Outcome.PRUNED.value, FINISHED: finished})
+                self._update(number, outcome=Outcome.PRUNED, finished=finished)
+
+    def _set(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
+        with batched(self._study):
+            for name, value in attributes.items():
+                trial.set_user_attr(name, value)
 
     def receive(self, number: int, message: TrialMessage) -> bool:
         """Process a message of a trial, from any backend. Return whether the trial has ended."""
@@ -284,10 +369,34 @@ class Ledger:
             self._reporter.report_epoch(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
         self._note_target(number, epoch)
-        if not is_last and self._is_pruned(record, epoch):
+        if is_last:
+            return False
+        if self._promotion is not None:
+            return self._pauses(number, epoch)
+        if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
             return True
         return False
+
+    def _pauses(self, number: int, epoch: EpochResult) -> bool:
+        """Pause a trial at a milestone, unless it is the one to continue. Return whether it is paused."""
+        assert self._promotion is not None
+        if not self._promotion.is_milestone(epoch.epoch):
+            return False
+        value = self._last_value(self._records[number])
+        self._promotion.enter(number, epoch=epoch.epoch, value=value)
+        self._promotion.pause(number, epoch=epoch.epoch, value=value)
+        if self._next_paused(is_closing=self._is_alone(number)) == number:
+            self._promotion.resume(number)
+            return False
+        self._pause(number)
+        return True
+
+    def _is_alone(self, number: int) -> bool:
+        """Return whether no other trial runs, waits or can be started."""
+        if len(self._live) > 1 or self._to_retry:
+            return False
+        return self._exhausted or (self.target is not None and len(self._records) >= self.target)
 
     def _note_target(self, number: int, epoch: EpochResult) -> None:
         """Note the first epoch that reaches the target value. Running trials continue, and no new one is proposed."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import optuna
 
 
+_PAUSED = Outcome.PAUSED
 SEARCH, REPLICATES = "search", "replicates"
 """Parts of a sweep."""
 
@@ -133,7 +134,7 @@ class SweepState:
         return [*self.records, *self.replicates]
 
     def enter(self, record: TrialRecord) -> bool:
-        """Add or update a trial; return whether it has just ended. Later updates, such as its test, return False."""
+        """Add or update a trial; return whether it has just ended or paused, False for a later update."""
         before = self._records.get(record.number)
         self._records[record.number] = record
         if before is not None:
@@ -142,7 +143,10 @@ class SweepState:
         if record.rung is None:
             self._ranking.enter(record)
         self._note_measuring(record)
-        return record.outcome.is_final and (before is None or not before.outcome.is_final)
+        was = None if before is None else before.outcome
+        if record.outcome is _PAUSED:
+            return was is not _PAUSED
+        return record.outcome.is_final and (was is None or not (was.is_final or was is _PAUSED))
 
     def _note_measuring(self, record: TrialRecord) -> None:
         if record.rung is None or record.rung.measured_on is not MeasuredOn.TEST:
@@ -222,9 +226,9 @@ class SweepState:
 
     @property
     def done(self) -> int:
-        """Number of ended trials."""
+        """Number of ended and paused trials."""
         # Copied, since another thread may draw while a trial ends.
-        return sum(count for outcome, count in list(self._counts.items()) if outcome.is_final)
+        return sum(count for outcome, count in list(self._counts.items()) if outcome.is_final or outcome is _PAUSED)
 
     def seconds_left(self, now: float | None = None) -> float | None:
         """Return the estimated seconds to the end; None before enough trials have ended since this start."""

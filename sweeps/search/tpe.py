@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import copy
 import itertools
 import math
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.search.stored_trials import PAUSED
 from sweeps.system.compat import part_of_study
 
 BEST, NEWEST = 100, 900
@@ -61,9 +63,11 @@ class Window:
         if len(self._ended) <= self._most_best + self._most_newest:
             return trials
         kept = {number for _, number in self._best}
+        paused = [number for number in self._open if is_paused(trials[number])]
+        left_out = set(paused[: -self._most_newest])
         others = (number for number in reversed(self._ended) if number not in kept)
         newest = list(itertools.islice(others, self._most_newest))
-        return [trials[number] for number in sorted([*kept, *newest, *self._open])]
+        return [trials[number] for number in sorted([*kept, *newest, *self._open]) if number not in left_out]
 
     def _add(self, trial: FrozenTrial, direction: StudyDirection) -> None:
         if trial.state is TrialState.FAIL:
@@ -71,6 +75,17 @@ class Window:
         bisect.insort(self._ended, trial.number)
         bisect.insort(self._best, (_sort_key(trial, direction), trial.number))
         del self._best[self._most_best :]
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Return whether a trial that is open in Optuna waits at a milestone."""
+    return not trial.state.is_finished() and bool(trial.user_attrs.get(PAUSED))
+
+
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    pruned = copy.copy(trial)
+    pruned.state = TrialState.PRUNED
+    return pruned
 
 
 def _sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
@@ -119,5 +134,10 @@ class WindowedTPESampler(optuna.samplers.TPESampler):
             # Optuna's Hyperband shows the sampler only the trials of one bracket: a window would mix the brackets.
             is_whole = trials[-1].number == len(trials) - 1
             shown = self._window.of(trials, direction=study.direction) if is_whole else trials
-            self._shown = (trial.number, study if len(shown) == len(trials) else part_of_study(study, shown))
+            if any(map(is_paused, shown)):
+                # TPE takes running trials for bad ones, and does not count them as begun.
+                shown = [_as_pruned(each) if is_paused(each) else each for each in shown]
+            elif len(shown) == len(trials):
+                shown = trials
+            self._shown = (trial.number, study if shown is trials else part_of_study(study, shown))
         return self._shown[1]

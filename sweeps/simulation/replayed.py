@@ -15,6 +15,7 @@ from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
 from sweeps.search.best import ConfigurationRanking, configuration_of, final_value
 from sweeps.search.ledger import Ledger
+from sweeps.search.promotion import Promotion
 from sweeps.search.proposers import GridProposer, Proposal, Proposer, SamplerProposer
 from sweeps.simulation.curves import Curve, Curves
 from sweeps.stopping.rule import StoppingRule
@@ -134,6 +135,7 @@ def replay_search(
         proposer=proposer,
         run_cap=run_cap,
         identify=Identifier(data_fingerprint=""),
+        promotion=Promotion.of(rule, epochs=epochs, maximize=curves.maximize),
     )
     return _Clock(ledger, proposer, curves=curves, slots=slots, until=until).run(seed=seed)
 
@@ -183,8 +185,13 @@ class _Clock:
             proposed = self._ledger.next_trial()
             if not isinstance(proposed, TrialRecord):
                 return
-            self._curve_of[proposed.number] = self._proposer.proposed[-1]
-            self._begin_epoch(proposed.number, 0)
+            if proposed.number not in self._curve_of:
+                self._curve_of[proposed.number] = self._proposer.proposed[-1]
+            curve = self._curve_of[proposed.number]
+            if len(proposed.epochs) == len(curve.epochs):  # paused where its recorded curve ends
+                self._ledger.finish(proposed.number, curve.outcome)
+            else:
+                self._begin_epoch(proposed.number, len(proposed.epochs))
 
     def _begin_epoch(self, number: int, index: int) -> None:
         seconds = self._curve_of[number].epochs[index].seconds

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from sweeps.stopping.rule import StoppingRule
 
+_UNKNOWN_EPOCHS = 1_000_000
+"""More than any trial has whose number of epochs is unknown."""
+
 
 class Halving(StoppingRule):
     """Continue one trial in `reduction_factor` at each milestone, and stop the others."""
@@ -25,6 +28,6 @@ class Halving(StoppingRule):
 
     def _milestones(self, epochs: int) -> Iterator[int]:
         milestone = self.min_epochs
-        while milestone < epochs:
+        while milestone < (epochs or _UNKNOWN_EPOCHS):
             yield milestone
             milestone *= self.reduction_factor

@@ -46,6 +46,14 @@ class StoppingRule(StrictModel, abc.ABC):
             epochs: Epochs of a complete trial.
         """
 
+    def milestones(self, *, epochs: int) -> tuple[int, ...]:
+        """Return the epochs after which a trial pauses, and the best are continued; empty if the pruner decides.
+
+        Args:
+            epochs: Epochs of a complete trial; 0 if unknown.
+        """
+        return ()
+
     @property
     def sentence(self) -> str:
         """Description for the plan, such as `stopped early by asha`."""

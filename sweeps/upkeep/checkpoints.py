@@ -69,12 +69,12 @@ def _delete_orphans(sweep: str, inventory: Inventory) -> str:
 
 
 def _used_files(inventory: Inventory) -> list[tuple[Path, SweepInventory, TrialRecord]]:
-    """Return the files of complete and interrupted trials of stopped sweeps, the newest first."""
+    """Return the files of complete, paused and interrupted trials of stopped sweeps, the newest first."""
     found = {}
     for sweep in filter(lambda sweep: sweep.is_checkable, inventory.sweeps):
         for record in sweep.records:
             path = sweep.folder.checkpoints / record.key / CHECKPOINT_FILE
-            used = record.outcome in (Outcome.COMPLETE, Outcome.INTERRUPTED) and path.is_file()
+            used = record.outcome in (Outcome.COMPLETE, Outcome.PAUSED, Outcome.INTERRUPTED) and path.is_file()
             # If two studies of a sweep have the same key, the complete trial counts: its weights are a result.
             if used and (path not in found or record.outcome is Outcome.COMPLETE):
                 found[path] = (path, sweep, record)

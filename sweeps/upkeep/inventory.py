@@ -64,7 +64,7 @@ class SweepInventory:
     @property
     def kept_keys(self) -> set[str]:
         """Keys of the trials whose checkpoints are needed."""
-        used = (Outcome.COMPLETE, Outcome.INTERRUPTED, Outcome.RUNNING)
+        used = (Outcome.COMPLETE, Outcome.PAUSED, Outcome.INTERRUPTED, Outcome.RUNNING)
         return {record.key for record in self.records if record.outcome in used}
 
 

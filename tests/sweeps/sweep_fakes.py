@@ -24,6 +24,7 @@ from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import SweepSpec
 from sweeps.search.ledger import Exhausted, Ledger
 from sweeps.search.opening import open_study
+from sweeps.search.promotion import Promotion
 from sweeps.search.proposers import Proposer
 from sweeps.search.reuse import RecordedResults
 from sweeps.store.folder import SweepFolder
@@ -124,6 +125,9 @@ class Book:
             "run_cap": self.spec.run_cap,
             "identify": IDENTIFY,
             "recorded": self.recorded,
+            "promotion": Promotion.of(
+                plan.early_terminate, epochs=plan.epochs, maximize=plan.metric.goal == "maximize"
+            ),
         }
         return Ledger(study or self.study(), **settings | self.options | options)
 

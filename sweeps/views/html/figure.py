@@ -18,6 +18,7 @@ Marks = Mapping[str, tuple[str, str, str]]
 REPLICATE = "replicate (new seed)"
 OUTCOMES: Marks = {
     "complete": ("circle", "var(--blue)", "var(--blue)"),
+    "paused": ("circle", "var(--paper)", "var(--blue)"),
     "pruned": ("circle", "var(--paper)", "var(--orange)"),
     "diverged": ("diamond", "var(--paper)", "var(--purple)"),
     "failed": ("cross", "var(--orange)", "var(--orange)"),

@@ -108,7 +108,7 @@ class Watcher:
         running = [record for record in records if record.outcome is Outcome.RUNNING]
         newest = heapq.nlargest(
             self.MAX_ENDED,
-            (record for record in records if record.outcome.is_final),
+            (record for record in records if record.outcome.is_final or record.outcome is Outcome.PAUSED),
             key=lambda record: (record.finished or 0.0, record.number),
         )
         best, measuring = state.best(), state.measuring

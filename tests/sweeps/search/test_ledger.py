@@ -33,6 +33,9 @@ from sweeps.store.folder import SweepFolder
 FOUR = {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]}}
 
 
+STOP = {"type": "asha", "mode": "stop", "min_epochs": 1, "reduction_factor": 2}
+
+
 def grid(runs: Path, **changes: Any) -> Book:
     return book(runs, method="grid", run_cap=None, **changes)
 
@@ -105,7 +108,11 @@ class TestEndOfATrial:
         assert trial.intermediate_values == {1: 0.5, 2: 0.4}
 
     def test_a_pruned_trial_is_pruned_in_the_study_with_its_curve(self, runs: Path) -> None:
-        tiny = grid(runs, early_terminate={"type": "asha", "min_epochs": 2, "reduction_factor": 2}, base=base(epochs=4))
+        tiny = grid(
+            runs,
+            early_terminate={"type": "asha", "mode": "stop", "min_epochs": 2, "reduction_factor": 2},
+            base=base(epochs=4),
+        )
         ledger = tiny.open()
         train(ledger, 0.2, 0.9, 0.9, 0.9)
 
@@ -117,7 +124,7 @@ class TestEndOfATrial:
         assert trial.intermediate_values == {1: 0.1, 2: 0.2}
 
     def test_a_trial_to_start_with_is_pruned_as_any_other(self, runs: Path) -> None:
-        early = {"type": "asha", "min_epochs": 1, "reduction_factor": 3}
+        early = {**STOP, "reduction_factor": 3}
         ledger = book(runs, start_with=[{"optimizer.lr": 0.02}], early_terminate=early).open()
         start, beside = next_trial(ledger), next_trial(ledger)
         assert start.config.optimizer.lr == 0.02
@@ -180,7 +187,9 @@ class TestEndOfATrial:
         assert ledger.records[0] == record
 
     def test_the_last_epoch_is_never_pruned(self, runs: Path) -> None:
-        ledger = grid(runs, early_terminate={"type": "asha", "min_epochs": 2, "reduction_factor": 2}).open()
+        ledger = grid(
+            runs, early_terminate={"type": "asha", "mode": "stop", "min_epochs": 2, "reduction_factor": 2}
+        ).open()
         train(ledger, 0.1, 0.9)
 
         assert train(ledger, 0.1, 0.1).outcome is Outcome.COMPLETE
@@ -412,7 +421,7 @@ class TestAfterADriverWasKilled:
 
         assert stored(tiny)[0].intermediate_values == {1: 0.3}
 
-    @pytest.mark.parametrize("early", [{"type": "asha", "min_epochs": 1, "reduction_factor": 2}, {"type": "median"}])
+    @pytest.mark.parametrize("early", [STOP, {"type": "median"}])
     def test_a_crash_before_the_pruners_decision_is_repaired(
         self, early: dict[str, Any], runs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -463,7 +472,7 @@ class TestAfterADriverWasKilled:
     @settings(max_examples=10, deadline=None)
     def test_asha_decides_as_it_would_have_without_the_stop(self, order: list[int], accuracies: random.Random) -> None:
         curves = {lr: [round(accuracies.random(), 3) for _ in range(9)] for lr in range(6)}
-        early = {"type": "asha", "min_epochs": 1, "reduction_factor": 2}
+        early = STOP
         parameters = {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]}}
 
         def decisions(runs: Path, *, reopen_before: int | None) -> list[bool]:
@@ -846,7 +855,7 @@ def test_each_key_is_stored_once_and_final_outcomes_do_not_change(data: st.DataO
     cap = data.draw(st.integers(1, 5), label="run_cap")
     method = data.draw(st.sampled_from(["random", "bayes", "grid"]), label="method")
     with TemporaryDirectory() as folder:
-        early = {"type": "asha", "min_epochs": 1, "reduction_factor": 2}
+        early = STOP
         tiny = book(Path(folder), method=method, run_cap=cap, early_terminate=early, base=base(epochs=3))
         ledger, final = tiny.open(), dict[str, TrialRecord]()
         for step in data.draw(st.lists(st.sampled_from(["next", "next", "epoch", "end", "reopen"]), max_size=30)):

@@ -26,8 +26,10 @@ BUILT = {
 }
 
 
-def rule(name: str, **fields: int) -> StoppingRule:
+def rule(name: str, **fields: Any) -> StoppingRule:
     known = RULES[name].model_fields
+    if "mode" in known:
+        fields["mode"] = "stop"  # with Optuna's pruner
     return RULES[name].model_validate({field: value for field, value in fields.items() if field in known})
 
 
