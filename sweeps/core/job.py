@@ -27,6 +27,8 @@ class Job:
     """Grows with each assignment of the trial. Of two workers with the same trial, the higher attempt is valid."""
     source: str | None = None
     """Hashes of the custom files that it is trained with, as JSON (`Source.files`)."""
+    epochs_known: int = 0
+    """Number of epochs that the driver has received."""
     curves: str | None = None
     """Folder of the TensorBoard curves; None for none."""
 

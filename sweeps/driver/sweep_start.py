@@ -258,6 +258,7 @@ class SweepStart:
             device=slots.device,
             gpu_share=slots.gpus,
             source=None if source is None else json.dumps(dict(source.files)),
+            epochs_known=len(record.epochs),
             curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,
         )
 

@@ -123,10 +123,11 @@ class TrialSession:
         training.use_folders(self._files.folder, self._files.artifacts)
         training.use_log(self._files.log)
         self._training = training
-        loaded = list(training.history)
+        # The last known epoch too: the driver may have failed before it stored its decision.
+        loaded = list(training.history)[max(0, self._job.epochs_known - 1) :]
         if self._curves is not None:
             self._curves.begin(training, self._config)
-        # Epochs of the checkpoint are reported again, since the driver may have failed before it received the last one.
+        # The driver may have failed before it received the last epochs of the checkpoint.
         self._loaded_epochs = iter(loaded)
         self._epochs = training.epochs(on_step=self._on_step)
 

@@ -63,8 +63,11 @@ def test_study_and_mlflow_contain_the_pruned_trials(
     assert [run.steps["train_loss"] for run in runs] == [sorted(trial.intermediate_values) for trial in trials]
     assert all(len(t.intermediate_values) == 4 for t in trials if t.state is TrialState.COMPLETE)
     assert [run.status for run in written(recorded_runs, kind="sweep")] == ["FINISHED"]
-    # The ledger receives each epoch once, also the last one of a trial.
-    assert sorted(told) == [(trial.number, epoch) for trial in trials for epoch in sorted(trial.intermediate_values)]
+    # The ledger receives each epoch, also the last one of a trial; after a pause the last known one again.
+    assert sorted(set(told)) == [
+        (trial.number, epoch) for trial in trials for epoch in sorted(trial.intermediate_values)
+    ]
+    assert len(told) <= len(set(told)) + len(trials)
 
 
 @pytest.mark.slow
