@@ -145,7 +145,8 @@ class Parameter(StrictModel):
     max: int | float | None = None
     """Largest value of a range, inclusive."""
     distribution: Distribution | None = None
-    """Distribution of a range. Without it, `uniform`; integers where the field takes only these."""
+    """Distribution of a range. Without it, `uniform`; integers where the field takes only these, and for arguments of a
+    program if `min` and `max` are integers."""
     q: int | float | None = Field(default=None, gt=0)
     """Step of a distribution whose name begins with `q_`."""
     mu: int | float | None = None

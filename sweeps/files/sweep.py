@@ -112,7 +112,8 @@ class SweepSpec(FileOfConfigurations):
     """Training function of your own, `module:function`, whose keyword arguments are the parameters. Without it,
     networks are trained on CIFAR-10."""
     program: str | None = None
-    """Script of your own, such as `train.py`, that runs once per trial, with the parameters as its arguments."""
+    """Script of your own, such as `train.py`, that runs once per trial, with the parameters as its arguments. With
+    `command` also a module or an executable."""
     command: Annotated[tuple[str, ...], BeforeValidator(_as_words)] | None = None
     """Command line of `program` as a list of words, with the macros of W&B. Without it,
     `[${env}, ${interpreter}, ${program}, ${args}]`."""

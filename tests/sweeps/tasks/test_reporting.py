@@ -141,6 +141,13 @@ print("to the end")
     assert "to the end" in log()
 
 
+def test_a_configuration_set_before_the_run_begins_is_its_default() -> None:
+    text = "import wandb\nwandb.config = {'rate': 9, 'depth': 2}\nrun = wandb.init()\n"
+    text += "assert run.config is wandb.config\nwandb.log({'val_loss': wandb.config.rate + wandb.config.depth})\n"
+
+    assert results_of(text) == [{"val_loss": 2.25}]
+
+
 def test_a_script_that_only_names_a_logger_gets_the_stand_in() -> None:
     code = (
         "Logger = 'WandbLogger'\nimport importlib\nimportlib.import_module('wan' + 'db').init().log({'val_loss': 1})\n"

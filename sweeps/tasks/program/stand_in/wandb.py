@@ -323,7 +323,7 @@ class Run:
         self.sweep_id, self.offline = _SWEEP_ID, True
         self.settings = Settings()
         self.resumed, self.starting_step, self.step, self.disabled = False, 0, 0, False
-        self.config = config
+        self.config = _config
         self.summary = summary
         self._row: dict[str, Any] = {}
         self._reported: float | None = None
@@ -493,7 +493,8 @@ def _keep_summary(values: Mapping[str, Any]) -> None:
 
 _SWEEP_ID = "sweeps"
 run: Run | None = None
-config = Config()
+_config = Config()
+config = _config
 summary = Summary()
 
 
@@ -515,7 +516,10 @@ def init(*args: Any, config: Any = None, **options: Any) -> Run:
     if run is None:
         summary.clear()
         run = Run(options)
-    run.config.update(config)
+    if globals()["config"] is not _config:  # a script may have set `wandb.config = {...}` before
+        _config.update(globals()["config"])
+        globals()["config"] = _config
+    _config.update(config)
     return run
 
 
@@ -560,8 +564,8 @@ def sweep(sweep: Any = None, entity: str | None = None, project: str | None = No
     """Return a name for `agent`: the file of the sweep has the search space, and constants of this one are defaults."""
     space = sweep.get("parameters") if isinstance(sweep, Mapping) else None
     parameters = {name: each for name, each in (space or {}).items() if isinstance(each, Mapping)}
-    config.setdefaults({name: each["value"] for name, each in parameters.items() if "value" in each})
-    if missing := [name for name in parameters if name not in config]:
+    _config.setdefaults({name: each["value"] for name, each in parameters.items() if "value" in each})
+    if missing := [name for name in parameters if name not in _config]:
         _note(f"the file of the sweep lacks parameters of the one in the script: {', '.join(missing)}")
     return _SWEEP_ID
 
