@@ -223,10 +223,19 @@ def _check_networks(networks: tuple[str, ...]) -> None:
 def _recorded(run: str, runs: Path) -> TrainingConfig:
     from sweeps.core.identity import Protocol
     from sweeps.record.reader import MlflowReader
+    from sweeps.tasks.registry import task_of
     from sweeps.views.names import find_named
 
     reader = MlflowReader(runs)
     config = reader.configuration(find_named(reader, run).defining_row["run_id"])
+    task = task_of(config)
+    if not task.class_names(config):
+        raise SweepError(
+            f"{run} was trained by {task.label(config)}, and --from RUN is for networks. Copy its sweep file, and "
+            "narrow its parameters around the values of `sweeps show`."
+        )
     if not Protocol.of(config).validation_images:
-        raise SweepError(f"{run} set no validation images aside, so that no search can compare with it")
+        raise SweepError(
+            f"{run} was trained without validation images, by which a search compares trials. Name another run."
+        )
     return cast("TrainingConfig", config)

@@ -335,8 +335,8 @@ def plan_of_retraining(
     task = task_of(config)
     if not task.class_names(config):
         raise SweepError(
-            f"{run} was trained by a custom training function. `sweeps retrain` supports only networks. Change "
-            "base.epochs in its file instead."
+            f"{run} was trained by {task.label(config)}, and `sweeps retrain` is for networks. Change the number of "
+            "epochs in its file instead."
         )
     try:
         retrained: TaskConfig = task.retrained(config, epochs=epochs, examples=train_size)

@@ -33,11 +33,13 @@ def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: Measured
     Raises:
         SweepError: the run has no changes.
     """
-    if not task_of(config).class_names(config):
+    task = task_of(config)
+    if not task.class_names(config):
         raise SweepError(
-            f"run {run} was trained by a custom training function. `sweeps ablate` supports only networks."
+            f"{run} was trained by {task.label(config)}, and `sweeps ablate` is for networks. To remove a change, set "
+            "its parameter in the sweep file."
         )
-    plain = task_of(config).config_type.model_validate({})
+    plain = task.config_type.model_validate({})
     paths = _changed_paths(config, plain)
     if not paths:
         raise SweepError(f"run {run} has the default configuration. There is no change to remove.")

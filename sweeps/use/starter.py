@@ -10,7 +10,6 @@ from typing import Literal
 
 from cifar_core.common.user_modules import is_import_path
 from cifar_core.config import TrainingConfig
-from cifar_core.models.registry import ARCHITECTURES
 from sweeps.files.scale import SIZED
 from sweeps.files.schema import FileKind, schema_file
 from sweeps.files.yaml_file import dump_yaml, flow_text
@@ -38,22 +37,32 @@ _REPLICATES = """\
 replicates: {{top: {replicates}, seeds: {replicates}}}  # retrain the best under new seeds, to rule out chance
 """
 
-_SPACE = """\
+_BASE = """\
 base:  # shared by all trials: any field of a training configuration
   epochs: {epochs}  # passes over the training images
+"""
+
+_NETWORK = """\
+  model: {{name: {networks}}}  # others: `sweeps inspect models`; your own: nets:Tiny
+"""
+
+_REST_OF_BASE = """\
   data: {{train_size: {train_size}, validation_size: {validation_size}}}  # of CIFAR-10's 50,000 training images
   optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
   schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
 parameters:  # searched: `values` to choose from, or a range from `min` to `max`
-  model.name: {{values: [{networks}]}}  # {known} | timm:NAME | torchvision:NAME | nets:Tiny
+"""
+
+_NETWORKS = """\
+  model.name: {{values: [{networks}]}}  # others: `sweeps inspect models`; your own: nets:Tiny
 """
 
 _WIDTH = """\
-  model.width: {{values: {widths}, when: {{model.name: [{sized}]}}}}  # channels of the first convolution
+  model.width: {{values: {widths}{of_sized}}}  # channels of the first convolution
 """
 
 _OPTIONS = """\
-  # model.options.depth: {{values: [2, 4], when: {{model.name: ['{custom}']}}}}  # an argument of its constructor
+  # model.options.depth: {{values: [2, 4]{of_custom}}}  # an argument of its constructor
 """
 
 _SEARCHED = """\
@@ -76,7 +85,7 @@ base:  # configuration of the first rung: any field of a training configuration
   epochs: {epochs}  # passes over the training images
   data: {{train_size: {train_size}}}  # of CIFAR-10's 50,000 training images
   optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw
-  model: {first}  # {known} | nets:Tiny
+  model: {first}  # others: `sweeps inspect models`; your own: nets:Tiny
 rungs:  # in order; each changes the previous rung, or the one it names
   - name: baseline
   - name: normalized
@@ -152,12 +161,11 @@ class Starter:
             "early": "asha, min_epochs: 1, reduction_factor: 3" if self.early else "none",
             "replicates": self.replicates,
             "networks": ", ".join(map(_scalar, self.networks)),
-            "known": " | ".join(ARCHITECTURES),
-            "sized": ", ".join(sized),
-            "custom": custom[0] if custom else "",
             "first": _network(first, size),
             **vars(size),
             "widths": list(size.widths),
+            "of_sized": f", when: {{model.name: [{', '.join(sized)}]}}" if others else "",
+            "of_custom": f", when: {{model.name: ['{custom[0]}']}}" if others and custom else "",
         }
         if self.is_ladder:
             rungs = (_RUNG.format(rung=each.replace(":", "-"), network=_network(each, size)) for each in others)
@@ -165,7 +173,8 @@ class Starter:
         parts = _HEAD + _SWEEP + (_REPLICATES if self.replicates else "")
         if self.around is not None:
             return parts.format_map(values) + _around(self.around)
-        space = (parts + _SPACE + (_WIDTH if sized else "") + (_OPTIONS if custom else "")).format_map(values)
+        parts += _BASE + _REST_OF_BASE + _NETWORKS if others else _BASE + _NETWORK + _REST_OF_BASE
+        space = (parts + (_WIDTH if sized else "") + (_OPTIONS if custom else "")).format_map(values)
         return space + (_GRID if self.method == "grid" else _SEARCHED)
 
 

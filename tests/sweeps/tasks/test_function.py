@@ -95,8 +95,8 @@ def test_a_function_is_planned_replicated_and_rerun_but_not_ablated(project: Pat
     assert f"{first}: {row['search_value']:.4f} in the search" in replicated.stdout
     assert "no significance test: two single" in cli("compare", "curve-000-s0", "curve-001-s0", "--runs", "runs").stdout
     assert (ablated.exit_code, retrained.exit_code) == (2, 2)
-    assert "supports only networks" in ablated.stderr
-    assert "supports only networks" in retrained.stderr
+    assert "`sweeps ablate` is for networks" in ablated.stderr
+    assert "`sweeps retrain` is for networks" in retrained.stderr
 
 
 def test_a_killed_function_resumes_after_its_last_saved_epoch(project: Path, cli: Cli) -> None:
