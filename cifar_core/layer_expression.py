@@ -178,7 +178,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def _custom_class(module_name: str, class_name: str) -> type[Any]:
     folder = str(Path.cwd())
     if folder not in sys.path:
-        sys.path.append(folder)  # a console script has no working folder on its path
+        sys.path.append(folder)  # a console script has no working directory on its path
         importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)

@@ -162,7 +162,7 @@ def no_module(module: str) -> str:
 
 
 def has_module(module: str) -> bool:
-    """Return whether `python -m` finds a module in the working folder, or installed."""
+    """Return whether `python -m` finds a module in the working directory, or installed."""
     return _spec_in_new_process()(module) is not None
 
 
@@ -171,7 +171,7 @@ def _spec_in_new_process() -> FindSpec:
 
 
 def find_script(name: str) -> Path | None:
-    """Return the file of a script: in the working folder, or where code that was sent to this machine is stored."""
+    """Return the file of a script: in the working directory, or where code that was sent to this machine is stored."""
     if Path(name).is_file() or Path(name).is_absolute():
         return Path(name) if Path(name).is_file() else None
     return next((path for folder in sys.path if (path := Path(folder) / name).is_file()), None)
@@ -234,7 +234,7 @@ def _require_spec(module: str, *, label: str) -> ModuleSpec:
     spec = spec_of(module)
     folder = str(Path.cwd())
     if spec is None and folder not in sys.path:
-        # A console script has its own folder on the path, not the working folder. The working folder stays on the
+        # A console script has its own folder on the path, not the working directory. The working directory stays on the
         # path, since the module may import its neighbours later.
         sys.path.append(folder)
         importlib.invalidate_caches()

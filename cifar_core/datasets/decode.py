@@ -19,7 +19,7 @@ from cifar_core.errors import ImageError
 from cifar_core.image_file import ImageSource, read_image_and_size
 
 CHUNK = 256
-"""Images between two points from which it resumes."""
+"""Images per chunk. An interrupted decoding resumes at a chunk."""
 
 _FACTS = np.dtype([("status", "u1"), ("width", "u4"), ("height", "u4"), ("high", "u8"), ("low", "u8")])
 _PENDING, _READ, _UNREADABLE = range(3)
@@ -31,7 +31,7 @@ class Decoded:
     """The readable images of a source, in its order."""
 
     images_NHWC: npt.NDArray[np.uint8]
-    """Of all entries; those of unreadable ones are black."""
+    """Pixels of all entries; unreadable images are black."""
     is_readable_N: npt.NDArray[np.bool_]
     widths_N: npt.NDArray[np.int64]
     heights_N: npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ class Decoded:
     digests_N: npt.NDArray[np.void]
     """The whole hash of each image's content."""
     faults: dict[int, str]
-    """Index of each unreadable image, and why it is."""
+    """Index of each unreadable image → why it cannot be read."""
 
 
 def decode(

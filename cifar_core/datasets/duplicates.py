@@ -15,11 +15,11 @@ import numpy.typing as npt
 CORRELATION = 0.995
 DIFFERENCE = 0.15
 MEAN_COLOUR = 24.0
-"""Of a channel, of 255."""
+"""Largest difference of the mean of a channel, which ranges from 0 to 255."""
 FLAT = 8.0
-"""Least standard deviation by which an image is divided, so that the noise of a plain image is not a picture."""
+"""Smallest standard deviation that an image is divided by, so that the noise of a uniform image is not amplified."""
 MOST_COMPARED = 200_000
-"""Images of a data set above which only exact copies are found: the comparison is of each with each."""
+"""Largest number of images to search for near-duplicates, which compares all pairs."""
 _BLOCK = 2048
 _LUMA = np.array([0.2989, 0.587, 0.114], dtype=np.float32)
 
@@ -52,7 +52,7 @@ def group_images(
 
 
 def blocks_of(count: int) -> int:
-    """Return the number of blocks in which so many images are compared."""
+    """Return the number of blocks in which this many images are compared."""
     return -(-count // _BLOCK) if 1 < count <= MOST_COMPARED else 0
 
 

@@ -61,7 +61,7 @@ def prepare_source(
 
 
 def forget() -> None:
-    """Look at the files again from now on."""
+    """Forget the known data sets, so that their files are read again."""
     _known.clear()
     _failed.clear()
 

@@ -12,7 +12,7 @@ from cifar_core.datasets.reader import DataPart
 
 PARTS: tuple[DataPart, ...] = ("train", "validation", "test")
 LEAST_TRAINED = 2
-"""Training images that each class needs: one can be held out for validation."""
+"""Smallest number of training images per class, so that one can be held out for validation."""
 
 
 def parts_of(

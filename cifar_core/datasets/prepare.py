@@ -121,7 +121,7 @@ class _locked:  # noqa: N801  # a context manager
                 self._lock.acquire(timeout=LOCK_SECONDS)
             except Timeout:
                 raise DataError(
-                    f"another process has prepared {self._source} for {LOCK_SECONDS:g} s: end that process"
+                    f"another process has been preparing {self._source} for {LOCK_SECONDS:g} s: end that process"
                 ) from None
 
     def __exit__(self, *_: object) -> None:

@@ -55,7 +55,7 @@ class Listing:
 
 
 class Reader(ABC):
-    """Reads one kind of source. A new one is a file in `kinds`: it is found."""
+    """Reads one kind of source. To add one, add a file to `kinds`."""
 
     kind: ClassVar[str]
     """The word before the colon of a source: `folder`."""
@@ -65,7 +65,7 @@ class Reader(ABC):
     """What it is, in a few words."""
 
     def require(self, argument: str) -> None:  # noqa: B027  # optional
-        """Raise unless the source exists; a quick look.
+        """Raise unless the source exists; without reading images.
 
         Raises:
             DataError: it does not exist.

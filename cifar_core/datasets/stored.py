@@ -22,10 +22,10 @@ from cifar_core.datasets.errors import DataError
 from cifar_core.datasets.reader import DataPart
 
 FORMAT = 1
-"""Raised when the files change shape or meaning; data of another format is prepared again."""
+"""Version of the files. Increase it when their shape or meaning changes: data of another version is prepared again."""
 META = "meta.json"
 CHUNK = 256
-"""Images that are copied at once."""
+"""Number of images to copy at once."""
 VARIABLE = "SWEEPS_DATA_DIR"
 
 
@@ -192,7 +192,7 @@ def note_source(key: str, content: dict[str, Any]) -> None:
 
 
 def noted_source(key: str) -> dict[str, Any] | None:
-    """Return what was noted of a source; None for nothing."""
+    """Return the noted data of a source; None if nothing is noted."""
     try:
         content: dict[str, Any] = json.loads((default_root() / "sources" / f"{key}.json").read_bytes())
     except (OSError, ValueError):

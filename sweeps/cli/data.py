@@ -174,11 +174,11 @@ def _findings(report: Report) -> list[str]:
     copies = "1 exact copy" if report.copies == 1 else f"{report.copies:,} exact copies"
     lines.append(f"duplicates: {copies}, {plural(report.near_copies, 'near-duplicate')}")
     for pairs, what in (
-        (report.shared, "of a test image and one outside the test part show the same"),
-        (report.contradictory, "of images of two classes show the same"),
+        (report.shared, "a test image and an image outside the test part"),
+        (report.contradictory, "images of two classes"),
     ):
         if pairs:
-            lines.append(f"warning: {plural(len(pairs), 'pair')} {what}:")
+            lines.append(f"warning: {plural(len(pairs), 'pair')} of duplicates, {what}:")
             lines += [f"  {one} and {other}" for one, other in pairs[:_SHOWN]]
     return [*lines, *report.notes]
 

@@ -128,13 +128,13 @@ def init(
         around_name=around or "",
     )
     slots = local_slots(Resources(), Limits())
-    with terminal_copy() as console, stage(console, "timing the networks here"):
+    with terminal_copy() as console, stage(console, "timing the networks on this machine"):
         if config is None:
             _check_networks(starter.networks)
         sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=ImageProbe(threads=slots.cpus))
     _write(path, sized.text)
     longer = f". It stops after {time}, before its end" if sized.seconds > seconds else ""
-    click.echo(f"written: {path}, about {duration(sized.seconds)} on {slots.describe()}, estimated here{longer}")
+    click.echo(f"written: {path}, about {duration(sized.seconds)} on {slots.describe()} of this machine{longer}")
     click.echo(
         f"Run `sweeps plan {path}` to see its plan, and `sweeps {'ladder' if ladder else 'run'} {path}` to start it."
     )

@@ -179,7 +179,7 @@ def _labels(sources: Sequence[str], class_names: Sequence[str], file: Path | Non
     for label, line in given.values():
         if label not in class_names:
             raise SweepError(
-                f"{file} line {line}: {label!r} is no class of this network: {', '.join(class_names[:10])}"
+                f"{file} line {line}: {label!r} is not a class of this network: {', '.join(class_names[:10])}"
                 + (", …" if len(class_names) > 10 else "")
             )
     return {source: given[path][0] for source in sources if (path := Path(source).resolve()) in given}

@@ -27,7 +27,9 @@ def _rule(context: click.Context, parameter: click.Parameter, values: tuple[str,
             content = yaml.safe_load(value)
             rules.append(parse_rule(content if isinstance(content, dict) else {"type": value}))
         except yaml.YAMLError:
-            raise click.BadParameter(f"{value!r} is no YAML. Write asha or '{{type: asha, min_epochs: 2}}'.") from None
+            raise click.BadParameter(
+                f"{value!r} is not valid YAML. Write asha or '{{type: asha, min_epochs: 2}}'."
+            ) from None
         except ValidationError as error:
             raise click.BadParameter("; ".join(explain(error))) from None
         except ValueError as error:

@@ -238,7 +238,7 @@ class Check:
                 Verdict.FAILED,
                 f"it started again at epoch 1, since it had saved nothing. {self._advice.saving}",
             )
-        return _line(RESUMES, title, Verdict.OK, "equal after an interruption of epoch 2")
+        return _line(RESUMES, title, Verdict.OK, "equal after an interruption in epoch 2")
 
     def _files(self, observed: Observed, changed: Sequence[str], *, left: Collection[str]) -> Line:
         title = "writes only to its folder"
@@ -275,7 +275,7 @@ class Check:
         moved = [name for each in together.trainings for name in each.changed_state if name == WORKING_FOLDER]
         if moved:
             return _line(
-                PROCESS, title, Verdict.FAILED, "it changes the working folder. Use absolute paths, or trial.folder"
+                PROCESS, title, Verdict.FAILED, "it changes the working directory. Use absolute paths, or trial.folder"
             )
         return _line(PROCESS, title, Verdict.OK, f"equal after two other trials.{also}".removesuffix("."))
 
@@ -301,7 +301,7 @@ class Check:
 NUMBERS, SAME_SEED, OTHER_SEED, RESUMES = "numbers", "same_seed", "other_seed", "resumes"
 FILES, PROCESS, TEST_PART, COST = "files", "process", "test_part", "cost"
 _RESUMED, _OTHER = "interrupted and resumed, same numbers", "another seed, other numbers"
-_ISOLATED = "leaves nothing for the next trial of its process"
+_ISOLATED = "does not affect later trials in its process"
 SEALED = "SealedDataError"
 """Class of the error for reading the test part in a training."""
 

@@ -48,7 +48,7 @@ _OF_NETWORK = Advice(
     seeding="Draw random numbers from torch's global generator only, which is seeded for each epoch",
     seed="Initialise the weights with random numbers of torch's global generator",
     state="Keep all state in parameters and buffers (register_buffer): other attributes are not in the checkpoint",
-    saving="Report this: a network is saved after each epoch",
+    saving="Report this as a bug: a network is saved after each epoch",
     isolation="Keep all state in the module, and change no global of a module or library",
     files="A network must write no files: trials run at the same time",
 )

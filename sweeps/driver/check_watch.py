@@ -152,7 +152,7 @@ def _torch_state(torch: Any) -> Iterator[tuple[str, Callable[[], object]]]:
             yield name, call
 
 
-WORKING_FOLDER = "working folder"
+WORKING_FOLDER = "working directory"
 
 
 def _umask() -> int:

@@ -413,7 +413,7 @@ def _translate_metric(result: Translation, *, is_built_in: bool) -> None:
 def _translate_run_cap(result: Translation) -> None:
     if result.content.get("run_cap") is None and result.content.get("method", "bayes") != "grid":
         result.content["run_cap"] = TRIALS
-        result.note("run_cap", f"{TRIALS} trials, since the file has no number. W&B would run until it is stopped")
+        result.note("run_cap", f"{TRIALS} trials, since the file has no run_cap. W&B would run until it is stopped")
 
 
 def _translate_early_terminate(result: Translation) -> None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from sweeps.core.formatting import listed
+
 _KEYS = ("min_iter", "max_iter", "s", "eta", "strict")
 _ETA = 3
 """W&B's default."""
@@ -37,14 +39,14 @@ def translated_stopping(rule: Mapping[str, Any]) -> tuple[dict[str, Any], str, t
     first = int(numbers["min_iter"]) if "max_iter" not in numbers else _first_of(numbers, eta)
     content = {key: value for key, value in rule.items() if key not in _KEYS}
     content |= {"type": "asha", "min_epochs": first, "reduction_factor": factor}
-    differences = ["it counts epochs instead of logged values"]
+    differences = ["counts epochs instead of logged values"]
     if factor != eta:
-        differences.append(f"eta {eta:g} is rounded")
+        differences.append(f"rounds eta {eta:g}")
     if rule.get("strict") is not True:
-        differences.append("it compares the value at the milestone, as strict: true")
+        differences.append("compares the value at the milestone, as strict: true does")
     note = (
-        f"asha with min_epochs {first} and reduction_factor {factor} has the milestones of W&B's hyperband; "
-        f"{', '.join(differences)}"
+        f"asha with min_epochs {first} and reduction_factor {factor} has the milestones of W&B's hyperband. It "
+        f"{listed(differences)}"
     )
     return content, note, None
 

@@ -108,7 +108,7 @@ def separate_process_groups() -> Iterator[None]:
 def without_driver_folders() -> JobConfig:
     """Return a job's settings that keep the driver's folders off the Python path of the workers.
 
-    Ray 2.60 puts them first, unless the workers have a working folder: an old copy of the code at the same path on a
+    Ray 2.60 puts them first, unless the workers have a working directory: an old copy of the code at the same path on a
     node would hide the uploaded code.
     """
     from ray.job_config import JobConfig

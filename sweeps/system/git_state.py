@@ -46,7 +46,7 @@ def git_state(folder: Path | None = None) -> GitState:
     If git returns the commit but not the changes, the diff contains the reason, which is also logged.
 
     Args:
-        folder: None for the working folder.
+        folder: None for the working directory.
     """
     try:
         commit = _git("rev-parse", "--short=12", "HEAD", folder=folder).strip()

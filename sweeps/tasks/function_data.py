@@ -61,8 +61,8 @@ class TrialData(Mapping[str, Any]):
             return self._parts[name]
         if name == TEST:
             raise SealedDataError(
-                f"a training must not read data[{TEST!r}]. Write `def test(trial, **config)` in {self._module}.py: it "
-                "receives this part to evaluate a complete run"
+                f"a training function must not read data[{TEST!r}]. Write `def test(trial, **config)` in "
+                f"{self._module}.py: it receives this part to evaluate a complete run"
             )
         raise KeyError(f"{name!r}: {self._module}.data() returns no such part: {closest(name, self._parts)}")
 
@@ -85,7 +85,8 @@ class _SealedFunction:
 
     def __call__(self) -> Any:
         raise SealedDataError(
-            f"a training must not call {self._module}.{DATA}(), which returns the test part too. Use trial.data"
+            f"a training function must not call {self._module}.{DATA}(), which returns the test part too. Use "
+            "trial.data"
         )
 
 
@@ -119,7 +120,7 @@ def load_data(module: str) -> DataSet | None:
 
 
 def seal_data(module: str) -> None:
-    """Let `data` of an imported module raise an error in this process, in which a training follows."""
+    """Make `data` of an imported module raise an error in this process, before a training function is called."""
     function = _function_of(module)
     if function is not None:
         setattr(sys.modules[module], DATA, _SealedFunction(function, module=module))

@@ -84,7 +84,7 @@ def save(config: TrainingConfig, folder: Path) -> Path:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a custom network."""
+    """A working directory with a custom network."""
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "own_nets.py").write_text(OWN, encoding="utf-8")

@@ -53,7 +53,7 @@ def kind_of_program(command: Sequence[str]) -> Literal["script", "module", "exec
 
 
 def located(program: str, command: Sequence[str]) -> str | None:
-    """Return what replaces `${program}` on this machine; None if it is not there."""
+    """Return what replaces `${program}` on this machine; None if this machine has none."""
     kind = kind_of_program(command)
     if kind is None or (kind == "executable" and _is_on_path(program)):
         return program

@@ -16,10 +16,10 @@ from pathlib import Path
 from sweeps.tasks.program import guard
 
 GRACE_SECONDS = 10.0
-"""Time between the request to stop and the end by force."""
+"""Seconds between SIGTERM and SIGKILL."""
 REPORT_VARIABLE = "SWEEPS_REPORT"
 _END_SECONDS = 5.0
-"""Longer than the grace time that the end of a guard may take."""
+"""Seconds that a guard may take to end after the grace time."""
 _FIFO = "report"
 
 

@@ -19,7 +19,7 @@ from sweeps.core.results import EpochResult
 from sweeps.tasks.metric_names import OTHER_CHARACTERS, SHARES, TAKEN_METRICS
 
 EPOCH = "epoch"
-"""Name under which a program counts its epochs, from any number on."""
+"""Name under which a program counts its epochs, from any first number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class Reports:
                     f"Report a share, or another name such as {name.replace('accuracy', 'acc_percent')}"
                 )
             elif not math.isfinite(number) and key != self.metric:
-                self._note(f"{name} is not recorded where it is not finite")
+                self._note(f"{name} is not recorded in epochs where it is not finite")
             else:
                 self._pending[key] = number
         return label

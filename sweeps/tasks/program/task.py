@@ -75,8 +75,8 @@ class ProgramTask(Task[ProgramConfig]):
 
     def test_fault(self, config: ProgramConfig) -> str | None:
         return (
-            f"{self.label(config)} reads its data itself, so no part can be kept from it. Evaluate its models with a "
-            "script of your own, or write it as a training function"
+            f"{self.label(config)} reads its data itself, so no test part can be withheld from it. Evaluate its models "
+            "with a script of your own, or write it as a training function"
         )
 
     def predict_fault(self, config: ProgramConfig) -> str | None:

@@ -129,7 +129,7 @@ class ProgramTraining(Training):
             self._check(end)
             self._has_ended = True
         elif most and len(self._reports.labels) > most:
-            self._say(f"{self._config.program} reports more than the {most} results of `epochs`, and is stopped")
+            self._say(f"{self._config.program} has reported more than {most} results (`epochs`) and is stopped")
             self._has_ended = True
         while most and len(self._history) + len(self._new) > most:
             self._new.pop()

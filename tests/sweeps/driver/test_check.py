@@ -165,10 +165,10 @@ def test_a_training_without_its_numbers_fails_with_the_cause(
 
 def test_a_training_that_saves_nothing_or_leaves_files_fails(loops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     restarted = replace(DONE, seconds=[1.5, 2.0])
-    moved = replace(DONE, changed_state=["working folder"])
+    moved = replace(DONE, changed_state=["working directory"])
 
     lines = lines_of(loops, monkeypatch, one(DONE), one(DONE), one(restarted), Observed(trainings=[OTHER, moved, DONE]))
 
     assert "started again at epoch 1" in lines["resumes"].text
-    assert "changes the working folder" in lines["process"].text
+    assert "changes the working directory" in lines["process"].text
     assert lines["other_seed"].verdict == "ok"

@@ -55,13 +55,13 @@ def leaves(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder, into which the scripts of the files are put."""
+    """A working directory, into which the scripts of the files are put."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def write_scripts(content: Mapping[str, Any]) -> None:
-    """Write what the command of a file runs, relative to the working folder, as empty files."""
+    """Write what the command of a file runs, relative to the working directory, as empty files."""
     words = [str(word) for word in (content.get("program", ""), *content.get("command", ()))]
     modules = [word.replace(".", "/") + ".py" for word in words if word.startswith(("project.", "scripts."))]
     for name in (*modules, *(word for word in words if word.endswith((".py", ".sh")))):

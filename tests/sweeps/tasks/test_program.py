@@ -35,7 +35,7 @@ DESCENT = Path(__file__).parent / "descent.py"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a script, which is the working folder."""
+    """A folder with a script, which is the working directory."""
     shutil.copy(DESCENT, tmp_path / "train.py")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -112,8 +112,8 @@ wandb.agent(name, function=train)
 def test_the_function_of_an_agent_runs_once_with_the_trials_values() -> None:
     assert results_of(AGENT) == [{"val_loss": 0.25}, {"val_loss": -0.75}]
 
-    assert "the file of the sweep lacks parameters of the one in the script: hidden" in log()
-    assert "the first wandb.agent of a script is the trial" in log()
+    assert "the sweep file lacks parameters of the script's sweep: hidden" in log()
+    assert "only the first wandb.agent of a script runs" in log()
 
 
 def test_what_libraries_ask_of_wandb_is_there() -> None:

@@ -1,7 +1,8 @@
 """A stand-in for W&B's client in the programs that a sweep runs. It works offline and reports to the sweep.
 
 It needs only Python: the program may run under another interpreter than the sweep. A logged row with the metric of the
-sweep is a result. Rows without it are merged into the next result. Every other name of W&B raises a sentence.
+sweep is a result. Rows without it are merged into the next result. Any other name of W&B raises an error that
+says what to use instead.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ class Error(Exception):
 
 
 class UsageError(Error):
-    """A call that makes no sense, as in W&B."""
+    """A wrong use of the client, as in W&B."""
 
 
 class CommError(Error):
-    """An error of the connection, which there is none of here."""
+    """A connection error in W&B; never raised here."""
 
 
 class NotSupportedError(AttributeError, Error):
@@ -77,7 +78,7 @@ class NotSupportedImportError(ImportError, Error):
 
 
 class _Finder:
-    """Explains the import of a submodule that is not there."""
+    """Raises an explanation when a missing submodule is imported."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
@@ -97,7 +98,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Unsupported:
-    """A name that can be imported, and explains itself where it is used."""
+    """A placeholder that can be imported, and raises an explanation when it is used."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -184,7 +185,7 @@ class Config(MutableMapping[str, Any]):
         return repr(self._tree())
 
     def update(self, *others: Any, allow_val_change: bool | None = None, **values: Any) -> None:
-        """Set values; those of the sweep stay."""
+        """Set values, except those that the sweep sets."""
         for other in others:
             for name, value in _mapping(other).items():
                 self[name] = value
@@ -259,7 +260,7 @@ AlertLevel = types.SimpleNamespace(INFO="INFO", WARN="WARN", ERROR="ERROR")
 
 
 class Settings:
-    """Accepted and not used."""
+    """Accept and ignore."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.__dict__.update(options)
@@ -343,7 +344,7 @@ class Run:
         values = dict(_numbers(data))
         if step is not None and step == self._reported_step:
             for name in values:
-                _note(f"{name} is not kept where it is logged after {_METRIC} in the same step: log them in one call")
+                _note(f"{name} is not kept: it was logged after {_METRIC} in the same step. Log both in one call")
             return
         self._row.update(values)
         if commit is False:
@@ -361,7 +362,7 @@ class Run:
         _write(row)
 
     def finish(self, exit_code: int | None = None, quiet: bool | None = None) -> None:
-        """Report what is left."""
+        """Report the values that were logged since the last result."""
         global run
         if self._is_finished:
             return
@@ -374,7 +375,7 @@ class Run:
         if self.summary:
             _keep_summary(dict(self.summary))
         if exit_code:
-            _note(f"wandb.finish({exit_code}) is no failure here: call sys.exit({exit_code})")
+            _note(f"wandb.finish({exit_code}) does not fail the trial. Call sys.exit({exit_code})")
         run = None
 
     def watch(self, *args: Any, **options: Any) -> None:
@@ -535,7 +536,7 @@ def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = 
 
 
 def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
-    """Report what is left."""
+    """Report the values that were logged since the last result."""
     if run is not None:
         run.finish(exit_code)
 
@@ -566,7 +567,7 @@ def sweep(sweep: Any = None, entity: str | None = None, project: str | None = No
     parameters = {name: each for name, each in (space or {}).items() if isinstance(each, Mapping)}
     _config.setdefaults({name: each["value"] for name, each in parameters.items() if "value" in each})
     if missing := [name for name in parameters if name not in _config]:
-        _note(f"the file of the sweep lacks parameters of the one in the script: {', '.join(missing)}")
+        _note(f"the sweep file lacks parameters of the script's sweep: {', '.join(missing)}")
     return _SWEEP_ID
 
 
@@ -582,7 +583,7 @@ def agent(
     if function is None:
         raise UsageError("wandb.agent needs function= in a program that `sweeps run` starts, and calls it once")
     if _agents:
-        _note("the first wandb.agent of a script is the trial; others are not run")
+        _note("only the first wandb.agent of a script runs. This one is skipped")
         return
     _agents.append(sweep_id)
     function()
@@ -651,7 +652,7 @@ def _submodule(name: str, **members: Any) -> types.ModuleType:
 
 
 class _RunDisabled:
-    """A run that records nothing, which there is none of here; libraries ask for its type."""
+    """Type of a run that records nothing, for the type checks of libraries; never created here."""
 
 
 errors = _submodule("errors", Error=Error, UsageError=UsageError, CommError=CommError, AuthenticationError=CommError)
