@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from cifar_core.common.user_modules import MAIN, find_script, has_module, is_script, no_module
+from cifar_core.common.user_modules import MAIN, find_script, has_module, is_script, no_module, written_name
 
 PROGRAM = "${program}"
 INTERPRETER = "${interpreter}"
@@ -78,15 +78,22 @@ def _is_missing(module: str, command: Sequence[str]) -> bool:
 def fault_of_program(program: str, command: Sequence[str]) -> str | None:
     """Return why a program cannot be run on this machine; None if it can."""
     kind, found = kind_of_program(command), located(program, command)
-    if found is None and kind == "module":
-        return no_module(program)
+    if kind is None:  # the command names what it runs itself
+        code = written_name(code_of_command(program, command) or "")
+        if is_script(code):
+            return None if find_script(code) else _no_file(code)
+        return no_module(code) if code and not has_module(code) else None
     if found is None:
-        script = f"{program}.py"
-        hint = f"Did you mean {script!r}?" if Path(script).is_file() else "Change to the folder that contains it"
-        return f"there is no file {program!r} in {Path.cwd()}. {hint}"
+        return no_module(program) if kind == "module" else _no_file(program)
     if kind == "executable" and os.sep in found and not os.access(found, os.X_OK):
         return f"{program} is not executable. Run `chmod +x {program}`, or name its interpreter in command"
     return None
+
+
+def _no_file(name: str) -> str:
+    script = f"{name}.py"
+    hint = f"Did you mean {script!r}?" if Path(script).is_file() else "Change to the folder that contains it"
+    return f"there is no file {name!r} in {Path.cwd()}. {hint}"
 
 
 def missing_executable(program: str, command: Sequence[str]) -> str | None:

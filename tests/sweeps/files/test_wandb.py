@@ -330,6 +330,8 @@ WITHOUT_SCRIPT = {
     "program: train": "Did you mean 'train.py'?",
     'command: ["${interpreter}", -m, pkg.train]': "line 1: program: there is no module 'pkg.train'",
     "command: [./run.sh]": "line 1: program: ./run.sh is not executable. Run `chmod +x ./run.sh`",
+    'program: train.py\ncommand: ["${interpreter}", -m, pkg.train]': "line 1: program: there is no module 'pkg.train'",
+    "program: train.py\ncommand: [python, other.py]": "line 1: program: there is no file 'other.py'",
     'command: ["${env}", "${interpreter}", "${args}"]': "line 1: command: names no script. Write program: train.py",
 }
 
