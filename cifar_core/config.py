@@ -279,7 +279,7 @@ class DataConfig(StrictModel):
             for name, size in (("train_size", self.train_size), ("validation_size", self.validation_size)):
                 if size and size < self.about.classes:
                     raise ValueError(
-                        f"{name} {size} is less than the {self.about.classes} classes: each needs at least an image"
+                        f"{name} {size} is less than the {self.about.classes} classes: each needs at least one image"
                     )
         return self
 

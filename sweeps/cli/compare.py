@@ -12,7 +12,7 @@ from sweeps.cli.param_types import RUN
 
 @click.command()
 @click.argument("first", type=RUN, metavar="RUN", help=A_RUN)
-@click.argument("second", type=RUN, metavar="RUN", help="The one to compare it with.")
+@click.argument("second", type=RUN, metavar="RUN", help="The run to compare it with.")
 @runs_option
 def compare(first: str, second: str, runs: Path) -> None:
     """Show two runs side by side: differences, results, curves, and a statistical test of their test accuracy.

@@ -11,7 +11,7 @@ from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import COLUMN, SQL, SWEEP, SWEEP_OR_RUN
 from sweeps.core.formatting import plural
 
-EACH_RUN = "one row a run"
+EACH_RUN = "one row per run"
 """Value of `--runs` without a folder."""
 
 SCREEN = "-"

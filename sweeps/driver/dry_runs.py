@@ -56,8 +56,8 @@ class DryRuns:
         by_fault: dict[str | None, list[TaskConfig]] = {}
         for config, fault in faults:
             by_fault.setdefault(fault, []).append(config)
-        others = "The remaining ones" if len(faults) < len(self.found) else "None of the checked ones"
-        others += " passed the check."
+        others = "The other checked ones can" if len(faults) < len(self.found) else "No checked configuration can"
+        others += " be trained."
         remarks = [
             f"{self._labels(configs)} cannot be trained: {fault}. {others}"
             for fault, configs in list(by_fault.items())[:_SHOWN]

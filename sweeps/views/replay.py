@@ -54,8 +54,8 @@ def print_replay(sweep: str, curves: Curves, results: Sequence[VariantResult], c
     print_sentence(
         console,
         f"Each row: {plural(seeds, 'replay')} of at most {plural(variant.run_cap, 'trial')} in "
-        f"{plural(variant.slots, 'slot')}. {metric_heading(curves.metric)}: interquartile mean of the configurations "
-        "handed over. best %: replays that hand over the best one. minus first: 95 % interval of the difference to the "
+        f"{plural(variant.slots, 'slot')}. {metric_heading(curves.metric)}: interquartile mean of the selected "
+        "configurations. best %: replays that select the best one. minus first: 95 % interval of the difference to the "
         "first row.",
         style="dim",
     )
