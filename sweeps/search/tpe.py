@@ -47,23 +47,30 @@ class Window:
     def of(self, trials: Sequence[FrozenTrial], *, direction: StudyDirection) -> Sequence[FrozenTrial]:
         """Return the trials that TPE reads, ordered by number; all trials while they fit into the window.
 
+        Paused trials are returned as pruned: TPE takes running ones for bad ones, and does not count them as begun.
+
         Args:
             trials: All trials of the study, each at the index of its number; the same study at every call.
             direction: Direction of the study.
         """
         self._open += range(self._known, len(trials))
         self._known = len(trials)
-        still_open = []
+        still_open, paused = [], []
         for number in self._open:
             if trials[number].state.is_finished():
                 self._add(trials[number], direction)
-            else:
-                still_open.append(number)
+                continue
+            still_open.append(number)
+            if trials[number].user_attrs.get(PAUSED):
+                paused.append(number)
         self._open = still_open
-        if len(self._ended) <= self._most_best + self._most_newest:
+        if paused:
+            trials = list(trials)
+            for number in paused:
+                trials[number] = _as_pruned(trials[number])
+        if len(self._ended) + len(paused) <= self._most_best + self._most_newest:
             return trials
         kept = {number for _, number in self._best}
-        paused = [number for number in self._open if is_paused(trials[number])]
         left_out = set(paused[: -self._most_newest])
         others = (number for number in reversed(self._ended) if number not in kept)
         newest = list(itertools.islice(others, self._most_newest))
@@ -75,11 +82,6 @@ class Window:
         bisect.insort(self._ended, trial.number)
         bisect.insort(self._best, (_sort_key(trial, direction), trial.number))
         del self._best[self._most_best :]
-
-
-def is_paused(trial: FrozenTrial) -> bool:
-    """Return whether a trial that is open in Optuna waits at a milestone."""
-    return not trial.state.is_finished() and bool(trial.user_attrs.get(PAUSED))
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
@@ -134,10 +136,5 @@ class WindowedTPESampler(optuna.samplers.TPESampler):
             # Optuna's Hyperband shows the sampler only the trials of one bracket: a window would mix the brackets.
             is_whole = trials[-1].number == len(trials) - 1
             shown = self._window.of(trials, direction=study.direction) if is_whole else trials
-            if any(map(is_paused, shown)):
-                # TPE takes running trials for bad ones, and does not count them as begun.
-                shown = [_as_pruned(each) if is_paused(each) else each for each in shown]
-            elif len(shown) == len(trials):
-                shown = trials
             self._shown = (trial.number, study if shown is trials else part_of_study(study, shown))
         return self._shown[1]

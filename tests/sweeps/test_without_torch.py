@@ -38,7 +38,6 @@ VERBS = [
         "show {0}-000",
         "status {0}",
         "effects {0}",
-        "replay {0} --seeds 1",
         "doctor",
         "gc --yes",
     )
