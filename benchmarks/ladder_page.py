@@ -1,9 +1,9 @@
 """Update `docs/explanation/ladder.md` from the record: `make docs`.
 
 For each ladder that the page shows or that has a CSV file in `experiments/results/` (NAME-final for `--final`), copy
-its table from the runs folder to `experiments/results/` and its pictures to `docs/images/`. Then rewrite the page's
-tables, between the marks `<!-- table NAME -->` and `<!-- end -->`, and `climb.png` from the CSV files. A ladder that
-was not run here keeps its files. If only some of its rungs were run, the other rungs and the pictures are kept.
+its table from the runs folder to `experiments/results/` and its curves to `docs/images/`. Then rewrite the page's
+tables, between the marks `<!-- table NAME -->` and `<!-- end -->`, and the other pictures from the CSV files. A ladder
+that was not run here keeps its table and curves. If only some of its rungs were run, the others and the curves stay.
 
     python benchmarks/ladder_page.py --runs runs
 """
@@ -17,13 +17,18 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sweeps.analysis.comparison import Finding, RungComparison
+from sweeps.analysis.pairs import ALPHA
+from sweeps.core.trial import MeasuredOn
 from sweeps.files.ladder import FINAL, Rung
 from sweeps.files.ladder_file import load_ladder
+from sweeps.views.ladder_plots import ladder_figure, png_bytes
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "explanation" / "ladder.md"
 RESULTS = ROOT / "experiments" / "results"
-CLIMB = ROOT / "docs" / "images" / "climb.png"
+IMAGES = ROOT / "docs" / "images"
+CLIMB = IMAGES / "climb.png"
 
 ACCURACIES = {"test_accuracy_percent": "test accuracy", "val_accuracy_percent": "validation accuracy"}
 """Accuracy column of a ladder's CSV (each has one) to its heading."""
@@ -65,6 +70,64 @@ def _cells(row: Mapping[str, str], accuracy: str) -> list[str]:
         row["runs"],
         minutes,
     ]
+
+
+def comparisons_of(path: Path) -> list[RungComparison]:
+    """Return the comparisons of a ladder's CSV, with its rounded numbers, for a picture."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        (column,) = ACCURACIES.keys() & set(reader.fieldnames or ())
+        rows = list(reader)
+    accuracies = {row["rung"]: _number(row[column], 100) for row in rows}
+    return [
+        RungComparison(
+            rung=row["rung"],
+            index=index,
+            parent=row["from"] or None,
+            change=row["change"],
+            reduced=None if row["budget"] == "full" else row["budget"],
+            measured_on=MeasuredOn.TEST if column.startswith("test") else MeasuredOn.VALIDATION,
+            images=None,
+            protocol=(),
+            status=row["status"],
+            seeds=int(row["runs"]),
+            accuracies=(),
+            accuracy=accuracies[row["rung"]],
+            ci_low=_number(row["ci_low_percent"], 100),
+            ci_high=_number(row["ci_high_percent"], 100),
+            ci_kind=row["interval"],
+            standard_error=None,
+            before=accuracies.get(row["from"]),
+            has_learned=True,
+            difference=_number(row["difference_points"]),
+            difference_low=_number(row["difference_low"]),
+            difference_high=_number(row["difference_high"]),
+            by_seed=(),
+            p_value=_number(row["p_value"]),
+            p_holm=_number(row["p_holm"]),
+            test=row["test"] or None,
+            verdict=row["verdict"],
+            finding=_finding(row),
+            parameters_millions=_number(row["parameters_millions"]),
+            train_seconds=_number(row["train_seconds"]),
+            images_per_second=_number(row["images_per_second"]),
+        )
+        for index, row in enumerate(rows)
+    ]
+
+
+def _number(text: str, divided_by: float = 1) -> float | None:
+    return float(text) / divided_by if text else None
+
+
+def _finding(row: Mapping[str, str]) -> Finding:
+    if not row["from"]:
+        return Finding.START
+    if not row["test"]:
+        return Finding.NOT_COMPARED
+    if float(row["p_holm"]) > ALPHA:
+        return Finding.NOT_SIGNIFICANT
+    return Finding.HIGHER if float(row["difference_points"]) > 0 else Finding.LOWER
 
 
 def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:
@@ -136,13 +199,15 @@ def main() -> None:
         table = RESULTS / f"{name}.csv"
         is_complete = take_table(folder / "ladder.csv", table, rungs=[rung.name for rung in rungs_of(name)])
         print(f"written: {table.relative_to(ROOT)}")
-        for source, target in (
-            ("ladder.png", ROOT / "docs" / "images" / f"{name}.png"),
-            ("curves.png", ROOT / "docs" / "images" / f"{name}-curves.png"),
-        ):
-            if is_complete and f"/{target.name})" in page:
-                shutil.copyfile(folder / source, target)
-                print(f"written: {target.relative_to(ROOT)}")
+        curves = IMAGES / f"{name}-curves.png"
+        if is_complete and f"/{curves.name})" in page:
+            shutil.copyfile(folder / "curves.png", curves)
+            print(f"written: {curves.relative_to(ROOT)}")
+    for name in tables_in(page):
+        picture = IMAGES / f"{name}.png"
+        if f"/{picture.name})" in page:
+            picture.write_bytes(png_bytes(ladder_figure(comparisons_of(RESULTS / f"{name}.csv"))))
+            print(f"written: {picture.relative_to(ROOT)}")
     PAGE.write_text(page_with_tables(page), encoding="utf-8")
     draw(RESULTS, to=CLIMB)
     for path in (PAGE, CLIMB):
