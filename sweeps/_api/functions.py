@@ -179,6 +179,8 @@ def retrain(
 ) -> RunSummary:
     """Train a recorded run's configuration again with more epochs or images, as a run of the sweep `retrained`.
 
+    A run of a training function or a program becomes one of `retrained-SWEEP`.
+
     The record of the new run names the original run. Recorded results are not trained again.
 
     Args:
@@ -204,8 +206,7 @@ def retrain(
     plan = plan_of_retraining(
         reader.configuration(named.defining_row["run_id"]),
         run=named.name,
-        sweep=named.defining_row["sweep"],
-        source=named.defining_row["source"],
+        row=named.defining_row,
         epochs=epochs,
         train_size=train_size,
     )

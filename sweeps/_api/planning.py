@@ -244,6 +244,9 @@ class LadderPlan(Plan):
             images = "" if budget.train_size is None else f", at most {plural(budget.train_size, 'training image')}"
             print_sentence(console, f"reduced budget, shown with every result: {epochs} of {full} epochs{images}")
         self._print_custom(ladder.resources, console)
+        if ladder.metric is not None:
+            better = "higher" if ladder.metric.goal == "maximize" else "lower"
+            print_sentence(console, f"compared by {ladder.metric.name} after the last epoch ({better} is better)")
         if ladder.measured_on is MeasuredOn.VALIDATION:
             images = f"{Protocol.of(ladder.rungs[0].config).validation_images:,} validation images"
             print_sentence(console, f"compared on {images}; on the test images at the end, with --final")

@@ -104,7 +104,7 @@ class LadderResult(Printed):
 
     @property
     def steps(self) -> pd.DataFrame:
-        """One row per rung. Accuracies are shares, differences are in percentage points."""
+        """One row per rung. `value` is that of `metric`: accuracies are shares, and their differences are in points."""
         import pandas as pd
 
         return pd.DataFrame(asdict(each) for each in self.comparisons)
@@ -162,7 +162,7 @@ def ladder(
         Interrupted: as for `run`.
 
     Example:
-        >>> sweeps.ladder("experiments/ladder-laptop.yaml").steps[["rung", "accuracy", "difference"]]
+        >>> sweeps.ladder("experiments/ladder-laptop.yaml").steps[["rung", "value", "difference"]]
     """
     from sweeps.core.task import Probe
     from sweeps.tasks.registry import task_of

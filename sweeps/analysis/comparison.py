@@ -16,7 +16,7 @@ from typing import Any
 from sweeps.analysis.pairs import ALPHA, PairComparison, add_recipe_tests, compare_with_parent
 from sweeps.analysis.rungs import RungRuns, budgets_of
 from sweeps.analysis.statistics import holm, holm_levels, p_values_against_first, student_interval, wilson_interval
-from sweeps.core.formatting import points
+from sweeps.core.measure import Measure
 from sweeps.core.trial import MeasuredOn
 
 
@@ -24,8 +24,8 @@ class Finding(StrEnum):
     """Result of a comparison."""
 
     START = "start"
-    HIGHER = "higher"
-    LOWER = "lower"
+    BETTER = "better"
+    WORSE = "worse"
     NOT_SIGNIFICANT = "not significant"
     NOT_COMPARED = "not compared"
 
@@ -40,36 +40,39 @@ class RungComparison:
     change: str
     reduced: str | None
     measured_on: MeasuredOn
-    """Kind of images that the accuracies are measured on."""
+    metric: str
+    """The number that it is compared by: `test_accuracy`, `val_accuracy`, or the metric of a custom training."""
+    maximize: bool
+    """Whether larger values are better."""
     images: int | None
-    """Number of these images; None if unknown or not measured."""
+    """Number of images that an accuracy is measured on; None if unknown or not measured."""
     protocol: tuple[Any, ...]
-    """Equal for rungs with comparable accuracies: same images, same number of training images, same budget."""
+    """Equal for rungs with comparable values: same images, same number of training images, same budget."""
     status: str
     seeds: int
     """Number of runs that count, one per seed."""
-    accuracies: tuple[float, ...]
-    """Accuracy of each of them."""
-    accuracy: float | None
-    """Mean over the runs, 0 to 1, with a 95 % interval."""
+    values: tuple[float, ...]
+    """The number of each of them: an accuracy from 0 to 1, or any metric."""
+    value: float | None
+    """Mean over the runs, with a 95 % interval."""
     ci_low: float | None
     ci_high: float | None
     ci_kind: str
     """Method of the interval: `Wilson, one run` or `t, 3 seeds`."""
     standard_error: float | None
-    """Standard error of the accuracy, 0 to 1: over the seeds, or of one run over its images."""
+    """Standard error of the value: over the seeds, or of one run over its images."""
     before: float | None
-    """Accuracy of the parent under this budget."""
+    """Value of the parent under this budget."""
     has_learned: bool
     """Whether any run is better than chance. Other rungs are not compared."""
     difference: float | None
-    """Difference to the parent in points (100 × the difference of two accuracies), with its interval. The interval has
+    """Difference to the parent, of accuracies in points (100 × their difference), with its interval. The interval has
     the level at which Holm's procedure decided, 95 % for a single comparison: it excludes 0 if and only if the
     difference is significant."""
     difference_low: float | None
     difference_high: float | None
     by_seed: tuple[float, ...]
-    """Difference in points for each common seed if there are too few seeds for a test. `difference` is then None."""
+    """Difference for each common seed if there are too few seeds for a test. `difference` is then None."""
     p_value: float | None
     p_holm: float | None
     """p-value adjusted over the comparisons of the same kind and budget in this ladder."""
@@ -83,11 +86,16 @@ class RungComparison:
     images_per_second: float | None
     """Mean over the runs."""
 
+    @property
+    def measure(self) -> Measure:
+        """The number that it is compared by."""
+        return Measure(name=self.metric, maximize=self.maximize)
+
 
 def compare_rungs(rungs: Sequence[RungRuns]) -> list[RungComparison]:
     """Return one comparison per rung, in the same order.
 
-    Rungs with three or more common seeds are compared as recipes, by a paired t-test of the accuracies. Its variance is
+    Rungs with three or more common seeds are compared as recipes, by a paired t-test of the values. Its variance is
     moderated by those of the other comparisons of the budget if there are at least `MIN_MODERATED_COMPARISONS`. Rungs
     with one run each are compared as networks, by McNemar's exact test. Other rungs are not tested; `by_seed` has their
     differences. Holm's adjustment covers the recipe comparisons of one budget, and separately its network comparisons.
@@ -118,9 +126,9 @@ def _rung_comparison(
     decided: tuple[float, float] | None,
 ) -> RungComparison:
     runs, difference = rung.shown, comparison.difference
-    accuracies = tuple(run.accuracy for run in runs if run.accuracy is not None)
+    values = tuple(run.value for run in runs if run.value is not None)
     images = runs[0].images if runs else None
-    low, high, kind = _accuracy_interval(accuracies, images=images)
+    low, high, kind = _interval(values, images=images, is_share=rung.measure.is_share)
     p_holm, level = decided or (None, None)
     ends = None if level is None else comparison.interval(level)
     is_significant = level is not None and comparison.p_value is not None and comparison.p_value <= level
@@ -128,7 +136,7 @@ def _rung_comparison(
     if rung.parent is None:
         finding = Finding.START
     elif is_significant and difference is not None:
-        finding = Finding.HIGHER if difference > 0 else Finding.LOWER
+        finding = Finding.BETTER if rung.measure.is_better(difference) else Finding.WORSE
     return RungComparison(
         rung=rung.name,
         index=rung.index,
@@ -136,17 +144,25 @@ def _rung_comparison(
         change=rung.change,
         reduced=rung.reduced,
         measured_on=rung.measured_on,
+        metric=rung.measure.name,
+        maximize=rung.measure.maximize,
         images=images,
-        protocol=(rung.measured_on, rung.split, budget, None if rung.budget is None else rung.budget.train_size),
+        protocol=(
+            rung.measured_on,
+            rung.measure.name,
+            rung.split,
+            budget,
+            None if rung.budget is None else rung.budget.train_size,
+        ),
         status=rung.status,
         seeds=len(runs),
-        accuracies=accuracies,
-        accuracy=_mean(accuracies),
+        values=values,
+        value=_mean(values),
         ci_low=low,
         ci_high=high,
         ci_kind=kind,
-        standard_error=_standard_error(accuracies, images=images),
-        before=None if parent is None or not rung.measured else _mean(run.accuracy for run in parent.measured),
+        standard_error=_standard_error(values, images=images),
+        before=None if parent is None or not rung.measured else _mean(run.value for run in parent.measured),
         has_learned=bool(rung.measured),
         difference=difference,
         difference_low=None if ends is None else ends[0],
@@ -155,7 +171,7 @@ def _rung_comparison(
         p_value=comparison.p_value,
         p_holm=p_holm,
         test=comparison.test,
-        verdict=comparison.verdict("" if difference is None else f"{points(difference)} points", is_significant),
+        verdict=comparison.verdict("" if difference is None else rung.measure.difference(difference), is_significant),
         finding=finding,
         parameters_millions=_mean(run.parameters_millions for run in runs),
         train_seconds=_mean(run.train_seconds for run in runs),
@@ -163,39 +179,47 @@ def _rung_comparison(
     )
 
 
-def _accuracy_interval(accuracies: Sequence[float], *, images: int | None) -> tuple[float | None, float | None, str]:
-    if len(accuracies) > 1:
-        _, low, high = student_interval(accuracies)
+def _interval(values: Sequence[float], *, images: int | None, is_share: bool) -> tuple[float | None, float | None, str]:
+    if len(values) > 1:
+        _, low, high = student_interval(values)
         # The t interval of few seeds may exceed the range of an accuracy.
-        return max(low, 0.0), min(high, 1.0), f"t, {len(accuracies)} seeds"
-    if not accuracies:
+        ends = (max(low, 0.0), min(high, 1.0)) if is_share else (low, high)
+        return *ends, f"t, {len(values)} seeds"
+    if not values:
         return None, None, ""
+    if not is_share:
+        return None, None, "none: one run"
     if images is None:
         return None, None, "none: predictions per image are not recorded"
-    return *wilson_interval(accuracies[0], images=images), "Wilson, one run"
+    return *wilson_interval(values[0], images=images), "Wilson, one run"
 
 
-def _standard_error(accuracies: Sequence[float], *, images: int | None) -> float | None:
-    if len(accuracies) > 1:
-        return statistics.stdev(accuracies) / math.sqrt(len(accuracies))
-    if not accuracies or images is None:
+def _standard_error(values: Sequence[float], *, images: int | None) -> float | None:
+    if len(values) > 1:
+        return statistics.stdev(values) / math.sqrt(len(values))
+    if not values or images is None:
         return None
-    return math.sqrt(accuracies[0] * (1 - accuracies[0]) / images)
+    return math.sqrt(values[0] * (1 - values[0]) / images)
 
 
 def by_protocol(comparisons: Iterable[RungComparison]) -> list[list[RungComparison]]:
-    """Return the measured rungs of each protocol by descending mean; the protocol with the most rungs comes first."""
+    """Return the measured rungs of each protocol, the best mean first; the protocol with the most rungs comes first."""
     groups: dict[tuple[Any, ...], list[RungComparison]] = {}
     for each in comparisons:
         if each.has_learned:
             groups.setdefault(each.protocol, []).append(each)
-    ranked = [sorted(group, key=lambda each: each.accuracy or 0.0, reverse=True) for group in groups.values()]
+    ranked = [sorted(group, key=lambda each: each.value or 0.0, reverse=group[0].maximize) for group in groups.values()]
     return sorted(ranked, key=len, reverse=True)
 
 
 def indistinguishable_from_first(rungs: Sequence[RungComparison]) -> list[RungComparison]:
-    """Return the rungs of one protocol that do not differ significantly from the first one, without it."""
-    p_values = p_values_against_first([each.accuracies for each in rungs], images=rungs[0].images)
+    """Return the rungs of one protocol that do not differ significantly from the first one, without it.
+
+    Rungs with one run each are tested as networks on the same images, and not at all by another metric.
+    """
+    if not rungs[0].measure.is_share:
+        rungs = [rungs[0], *(each for each in rungs[1:] if min(len(each.values), len(rungs[0].values)) > 1)]
+    p_values = p_values_against_first([each.values for each in rungs], images=rungs[0].images)
     return [each for each, p_value in zip(rungs[1:], p_values, strict=True) if p_value > ALPHA]
 
 

@@ -25,7 +25,9 @@ from sweeps.analysis.statistics import (
     welch_interval,
     welch_test,
 )
-from sweeps.core.formatting import plural, points
+from sweeps.core.formatting import plural
+from sweeps.core.measure import Measure
+from sweeps.core.trial import MeasuredOn
 from sweeps.files.ablation import FULL_RUNG
 
 if TYPE_CHECKING:
@@ -128,17 +130,20 @@ class PairComparison:
     """Comparison of two rungs before Holm's adjustment."""
 
     verdict: Callable[[str, bool], str]
-    """Returns the verdict, given the text of the difference and whether it is significant."""
+    """Returns the verdict, given the text of the difference with its unit and whether it is significant."""
     difference: float | None = None
+    """In the unit of the rung's measure, like `differences` and `by_seed`."""
     interval: Callable[[float], tuple[float, float] | None] = lambda alpha: None
     """Returns the interval of level 1 - alpha. It excludes 0 if and only if the p-value is at most alpha."""
     p_value: float | None = None
     test: str | None = None
     differences: Sequence[float] = ()
-    """Differences of two recipes in points, one per seed. Their test may use the variances of other comparisons."""
+    """Differences of two recipes, one per seed. Their test may use the variances of other comparisons."""
     recipes: bool = False
+    limit: float = math.inf
+    """The largest possible difference: 100 points, or infinite."""
     by_seed: tuple[float, ...] = ()
-    """Difference in points for each common seed if there are too few seeds for a test."""
+    """Difference for each common seed if there are too few seeds for a test."""
 
 
 def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairComparison:
@@ -156,6 +161,8 @@ def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairCom
         if any(each.name == rung.parent for each in recorded):
             return without_result("not compared: different budgets")
         return without_result(f"not compared: {rung.parent} is not recorded")
+    if parent.measure != rung.measure and rung.measured_on is MeasuredOn.METRIC:
+        return without_result(f"not compared: {parent.name} was compared by another metric, {parent.measure.name}")
     if parent.measured_on is not rung.measured_on:
         return without_result(
             f"not compared: {parent.name} was evaluated on {parent.measured_on} images, this rung on "
@@ -171,17 +178,17 @@ def compare_with_parent(rung: RungRuns, recorded: Sequence[RungRuns]) -> PairCom
         return without_result("not compared: evaluated on different images")
     ours, theirs = ({run.seed: run for run in of.measured} for of in (rung, parent))
     common = sorted(ours.keys() & theirs.keys())
-    pairs = {seed: (ours[seed].accuracy or 0.0, theirs[seed].accuracy or 0.0) for seed in common}
+    factor = rung.measure.factor
+    differences = {seed: factor * (ours[seed].value or 0.0) - factor * (theirs[seed].value or 0.0) for seed in common}
     if len(common) >= MIN_RECIPE_SEEDS:
-        return _compare_recipe_pairs(list(pairs.values()), seeds=max(len(ours), len(theirs)))
+        seeds = max(len(ours), len(theirs))
+        return _compare_recipe_pairs(list(differences.values()), seeds=seeds, measure=rung.measure)
     if len(rung.runs) == len(parent.runs) == 1 and (compared := _compare_runs(rung.measured[0], parent.measured[0])):
         return compared
-    return _differences_by_seed({seed: 100 * (one - other) for seed, (one, other) in pairs.items()})
+    return _differences_by_seed(differences, measure=rung.measure)
 
 
-def _compare_recipe_pairs(pairs: list[tuple[float, float]], *, seeds: int) -> PairComparison:
-    ours, theirs = ([100 * pair[side] for pair in pairs] for side in (0, 1))
-    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+def _compare_recipe_pairs(differences: list[float], *, seeds: int, measure: Measure) -> PairComparison:
     mean = math.fsum(differences) / len(differences)
     if max(differences) - min(differences) < _NO_SPREAD:
         return PairComparison(
@@ -189,8 +196,9 @@ def _compare_recipe_pairs(pairs: list[tuple[float, float]], *, seeds: int) -> Pa
             difference=mean,
         )
 
-    seeds_used = f" ({len(pairs)} common seeds of {seeds})" if seeds > len(pairs) else ""
+    seeds_used = f" ({len(differences)} common seeds of {seeds})" if seeds > len(differences) else ""
     return PairComparison(
+        limit=100.0 if measure.is_share else math.inf,
         verdict=lambda points, significant: (
             (f"{points}, {_SIGNIFICANT}" if significant else f"no significant difference ({points})") + seeds_used
         ),
@@ -227,7 +235,7 @@ def _add_recipe_test(comparison: PairComparison, spread: Spread, *, name: str) -
 
     def interval(alpha: float) -> tuple[float, float]:
         low, high = paired_t_interval(differences, spread, alpha=alpha)
-        return max(low, -100.0), min(high, 100.0)
+        return max(low, -comparison.limit), min(high, comparison.limit)
 
     return replace(
         comparison,
@@ -237,12 +245,12 @@ def _add_recipe_test(comparison: PairComparison, spread: Spread, *, name: str) -
     )
 
 
-def _differences_by_seed(differences: Mapping[int, float]) -> PairComparison:
+def _differences_by_seed(differences: Mapping[int, float], *, measure: Measure) -> PairComparison:
     """Return a comparison without a test: there are too few common seeds."""
     missing = plural(MIN_RECIPE_SEEDS - len(differences), "more common seed")
     if not differences:
         return PairComparison(verdict=lambda _points, _significant: f"not compared: {missing} needed")
-    each = "; ".join(f"seed {seed} {points(difference)} points" for seed, difference in differences.items())
+    each = "; ".join(f"seed {seed} {measure.difference(difference)}" for seed, difference in differences.items())
     return PairComparison(
         verdict=lambda _points, _significant: f"no significance test ({missing} needed); {each}",
         by_seed=tuple(differences.values()),

@@ -106,9 +106,12 @@ class _Configuration:
     def can_share_rank(self) -> bool:
         """Whether it can be tested against others, because its runs did not lead to its selection.
 
-        That needs two or more confirming seeds, or a rung. A single run of a rung is tested as one network.
+        That needs two or more confirming seeds, or a rung. A single run of a rung is tested as one network, if it is
+        ranked by an accuracy.
         """
-        return len(self.confirming) > 1 or self.shown["rung"] is not None
+        if self.shown["rung"] is None:
+            return len(self.confirming) > 1
+        return len(self.seeds) > 1 or is_accuracy(_metric(self.shown))
 
     @property
     def compared_with(self) -> tuple[Protocol | TestProtocol | None, str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sweeps.core.errors import RecordError
-from sweeps.core.formatting import plural
+from sweeps.core.formatting import is_accuracy, plural
 from sweeps.core.identity import Protocol, replicate_group
+from sweeps.core.measure import TEST_ACCURACY, Measure
 from sweeps.core.results import EpochResult
 from sweeps.core.trial import MeasuredOn, Outcome
 from sweeps.files.budget import BudgetRange
@@ -34,13 +35,13 @@ class RungRun:
     run_id: str
     status: str
     """An `Outcome`, as text."""
-    accuracy: float | None = None
-    """Accuracy on the images that the ladder measures on, 0 to 1."""
+    value: float | None = None
+    """Accuracy on the images that the ladder measures on, 0 to 1, or the metric of a custom training."""
     correct: np.ndarray | None = None
     """One boolean per test image, in the file's order: whether the prediction is correct. Not recorded for validation
     images."""
     validation_images: int | None = None
-    """Number of validation images if the accuracy is measured on them."""
+    """Number of validation images if an accuracy is measured on them."""
     epochs: tuple[EpochResult, ...] = ()
     parameters_millions: float | None = None
     train_seconds: float | None = None
@@ -50,7 +51,7 @@ class RungRun:
 
     @property
     def images(self) -> int | None:
-        """Number of images that the accuracy is measured on; None if not recorded."""
+        """Number of images that an accuracy is measured on; None if not recorded."""
         return self.validation_images if self.correct is None else len(self.correct)
 
 
@@ -70,6 +71,8 @@ class RungRuns:
     budget: BudgetRange | None = None
     """The budget in numbers; None if not recorded."""
     measured_on: MeasuredOn = MeasuredOn.TEST
+    measure: Measure = TEST_ACCURACY
+    """The number that it is compared by."""
     recipe: Recipe = ("", None)
     """The configuration, equal for all seeds."""
     split: tuple[int, int] | None = None
@@ -90,7 +93,7 @@ class RungRuns:
 
     @property
     def _with_result(self) -> tuple[RungRun, ...]:
-        return tuple(sorted((run for run in self.runs if run.accuracy is not None), key=lambda run: run.seed))
+        return tuple(sorted((run for run in self.runs if run.value is not None), key=lambda run: run.seed))
 
     def may_share_budget(self, other: RungRuns) -> bool:
         """Return whether both may have run under one budget. Scaled alike, rungs can have different epochs."""
@@ -156,6 +159,7 @@ def read_rungs(
                 reduced=reduced,
                 budget=budget_of(newest),
                 measured_on=_measured_on(newest),
+                measure=_measure(newest),
                 split=_split(newest),
                 runs=tuple(_read_run(reader, row) for row in _one_per_seed(current)),
                 left_out=len(rows) - len(current),
@@ -221,9 +225,9 @@ def _group(row: Row) -> tuple[str, str]:
 
 
 def budget_of(row: Row) -> BudgetRange | None:
-    """Return the budgets that a recorded run may have; None if its protocol cannot be read."""
+    """Return the budgets that a recorded run may have; None if its protocol cannot be read, or has no epochs."""
     protocol: Protocol | None = row["protocol"]
-    if protocol is None:
+    if protocol is None or not protocol.epochs:  # a program may end by itself
         return None
     return BudgetRange(
         epochs=protocol.epochs,
@@ -246,29 +250,30 @@ def _change(reader: RecordReader, parent: RungRuns | None, rung: RungRuns) -> st
 def _state(run: RungRun, measured_on: MeasuredOn) -> str:
     if run.did_not_learn:
         return "did not learn"
-    if run.status != Outcome.COMPLETE or run.accuracy is not None:
+    if run.status != Outcome.COMPLETE or run.value is not None:
         return run.status
-    return "complete but not evaluated" if measured_on is MeasuredOn.TEST else "complete without a validation accuracy"
+    missing = {MeasuredOn.TEST: "but not evaluated", MeasuredOn.VALIDATION: "without a validation accuracy"}
+    return f"complete {missing.get(measured_on, 'without the metric')}"
 
 
 def _one_per_seed(rows: Sequence[Row]) -> list[Row]:
     """Return the newest run of each seed, preferring runs with a result."""
     best: dict[int, Row] = {}
-    for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, _accuracy(row) is not None)):
+    for row in sorted(rows, key=lambda row: (row["status"] == Outcome.COMPLETE, _value(row) is not None)):
         best[row["seed"]] = row
     return [best[seed] for seed in sorted(best)]
 
 
 def _read_run(reader: RecordReader, row: Row) -> RungRun:
-    run_id, accuracy = row["run_id"], _accuracy(row)
-    if row["status"] != Outcome.COMPLETE or accuracy is None:
+    run_id, value = row["run_id"], _value(row)
+    if row["status"] != Outcome.COMPLETE or value is None:
         return RungRun(seed=row["seed"], run_id=run_id, status=row["status"])
     split = _split(row)
     return RungRun(
         seed=row["seed"],
         run_id=run_id,
         status=row["status"],
-        accuracy=accuracy,
+        value=value,
         correct=_as_bool(reader.correctness(run_id)) if _measured_on(row) is MeasuredOn.TEST else None,
         validation_images=None if split is None else split[0],
         epochs=tuple(reader.curve(run_id)),
@@ -285,15 +290,29 @@ def _measured_on(row: Row) -> MeasuredOn:
 
 def _split(row: Row) -> tuple[int, int] | None:
     protocol: Protocol | None = row["protocol"]
-    if protocol is None or _measured_on(row) is MeasuredOn.TEST:
+    if protocol is None or _measured_on(row) is not MeasuredOn.VALIDATION:
         return None
     return protocol.validation_images, protocol.split_seed
 
 
-def _accuracy(row: Row) -> float | None:
-    column = "test_accuracy" if _measured_on(row) is MeasuredOn.TEST else "val_accuracy"
-    value: float | None = row[column]
+_COLUMNS: Mapping[MeasuredOn, str] = {
+    MeasuredOn.TEST: "test_accuracy",
+    MeasuredOn.VALIDATION: "val_accuracy",
+    MeasuredOn.METRIC: "metric_value",
+}
+
+
+def _value(row: Row) -> float | None:
+    value: float | None = row[_COLUMNS[_measured_on(row)]]
     return value
+
+
+def _measure(row: Row) -> Measure:
+    measured_on = _measured_on(row)
+    if measured_on is not MeasuredOn.METRIC:
+        return Measure(name=_COLUMNS[measured_on])
+    name = str(row["metric"])
+    return Measure(name=name, maximize=is_accuracy(name) if row["goal"] is None else row["goal"] == "maximize")
 
 
 def _as_bool(correct: np.ndarray | None) -> np.ndarray | None:

@@ -122,8 +122,10 @@ def show_ladder(
 def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> None:
     """Remove one change at a time from a recorded configuration, and show what each contributes.
 
-    A change is a difference from the default configuration with the same epochs and images. Variants are compared on
-    the test images; those of a rung of a ladder with `evaluate: validation` on its validation images.
+    A change is a difference from the default configuration with the same epochs and images, or from the defaults of a
+    training function. For a program each argument is a change: a variant leaves it out. Variants are compared on the
+    test images; those of a rung of a ladder with `evaluate: validation` on its validation images; those of a function
+    or a program by the metric of its search.
 
     \b
     Example:
@@ -136,7 +138,7 @@ def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> 
     with terminal_copy() as console, stage(console, f"reading {run}"):
         from sweeps._api.functions import run as run_ladder
         from sweeps.cli.run import after_the_run, finish, summary_of, write_board
-        from sweeps.core.trial import MeasuredOn
+        from sweeps.driver.plan import compared_by
         from sweeps.files.ablation import ablation_of
         from sweeps.record.reader import MlflowReader
         from sweeps.store.kept_code import require_same_code
@@ -147,9 +149,8 @@ def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> 
         row = named.defining_row
         config = reader.configuration(row["run_id"])
         require_same_code(config, row["source"], run=named.name, sweep=runs / "sweeps" / str(row["sweep"]))
-    ladder = ablation_of(
-        config, run=named.name, key=row["key"], measured_on=MeasuredOn(row["measured_on"] or MeasuredOn.TEST)
-    )
+    metric, measured_on = compared_by(row, config)
+    ladder = ablation_of(config, run=named.name, key=row["key"], measured_on=measured_on, metric=metric)
     summary = summary_of(run_ladder, ladder, runs=runs, budget=budget, **how)
     later = shlex.join(["sweeps", "ablate", run, "--seeds", str(seeds), "--runs", str(runs)])
     with after_the_run("the comparison", later, runs=runs):

@@ -37,8 +37,8 @@ class _TrainSize(click.ParamType[Any]):
 def retrain(run: str, epochs: int | None, train_size: Any, runs: Path, how: RunKeywords) -> None:
     """Train the configuration of a recorded run again with more epochs or images.
 
-    The new run belongs to the sweep `retrained` and records its origin. Schedule fields that are counted in epochs
-    (schedule.step_size) are scaled with the number of epochs.
+    The new run belongs to the sweep `retrained` (`retrained-SWEEP` for a training function or a program) and records
+    its origin. Schedule fields that are counted in epochs (schedule.step_size) are scaled with the number of epochs.
 
     \b
     Example:
@@ -52,5 +52,6 @@ def retrain(run: str, epochs: int | None, train_size: Any, runs: Path, how: RunK
         from sweeps._api.functions import retrain as retrain_run
 
     summary = summary_of(retrain_run, run, epochs=epochs, train_size=train_size, runs=runs, **how)
-    show_result(runs, RETRAINED, summary)
-    finish(summary, RETRAINED, runs=runs)
+    name = summary.records[0].sweep if summary.records else RETRAINED
+    show_result(runs, name, summary)
+    finish(summary, name, runs=runs)

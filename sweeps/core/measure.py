@@ -47,3 +47,10 @@ class Measure:
     def difference(self, difference: float) -> str:
         """Return a difference with its unit: `+2.20 points`, `-0.0123 val_loss`."""
         return f"{self.signed(difference)} {self.unit}"
+
+    def is_better(self, difference: float) -> bool:
+        """Return whether a value that differs by so much is better."""
+        return difference > 0 if self.maximize else difference < 0
+
+
+TEST_ACCURACY = Measure(name="test_accuracy")

@@ -519,6 +519,13 @@ class Task(ABC, Generic[ConfigT]):
         """
         return self.config_type.model_validate(config.model_dump() | ({} if epochs is None else {"epochs": epochs}))
 
+    def ablated(self, config: ConfigT) -> Mapping[str, ConfigT] | None:
+        """Return the configuration without each of its changes, by dotted path; None to remove those from the defaults.
+
+        A change is a difference from what the training does without the value.
+        """
+        return None
+
     def resized(self, config: ConfigT, examples: int) -> ConfigT:
         """Return a configuration that trains on at most `examples` examples."""
         return config

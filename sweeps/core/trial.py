@@ -69,11 +69,14 @@ class ErrorClass(StrEnum):
 
 
 class MeasuredOn(StrEnum):
-    """The images that a ladder compares its rungs on."""
+    """What a ladder compares its rungs by."""
 
     TEST = "test"
+    """Accuracy on the test images."""
     VALIDATION = "validation"
-    """Images held out of the training images, for choosing while the test set stays sealed."""
+    """Accuracy on images held out of the training images, for choosing while the test set stays sealed."""
+    METRIC = "metric"
+    """The metric of a custom training, which has no images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ class RungLabel:
     full_train_images: int | None = None
     """Training images of the full budget; None if they were not reduced."""
     measured_on: MeasuredOn = MeasuredOn.TEST
-    """The images that its ladder compares rungs on."""
+    """What its ladder compares rungs by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +135,7 @@ class TrialRecord:
     rung: RungLabel | None = None
     """None for a trial of a search."""
     metric: str = "val_accuracy"
-    """The metric that its search optimises and ranks by. The rungs of a ladder are ranked by accuracy."""
+    """The metric that its search optimises and ranks by. The rungs of a ladder of networks are ranked by accuracy."""
     goal: str | None = None
     """`maximize` or `minimize` for a metric of a custom training function."""
     replicate_of: int | None = None

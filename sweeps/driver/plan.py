@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from cifar_core.common.user_modules import is_user_code
+from cifar_core.common.user_modules import NETWORK, is_user_code
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SweepError
 from sweeps.core.identity import Protocol, trial_name
@@ -21,10 +21,11 @@ from sweeps.core.trial import MeasuredOn, RungLabel
 from sweeps.driver.estimate import is_listed, preview, some_combinations
 from sweeps.files.budget import FULL_BUDGET, Budget
 from sweeps.files.ladder import FINAL, Ladder
-from sweeps.files.settings import Limits, Metric, Replicates, Resources
+from sweeps.files.settings import MAX_NAME, Limits, Metric, Replicates, Resources
 from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
 from sweeps.files.yaml_file import flatten
+from sweeps.record.table import Row
 from sweeps.search.opening import is_ladder_study, read_study
 from sweeps.search.proposers import Candidate, ListProposer, Proposer, proposer_of
 from sweeps.search.replicates import candidates_to_confirm, replicates_of
@@ -223,8 +224,10 @@ def plan_of_ladder(
         name=ladder.name,
         description=ladder.description,
         # One study for all budgets and seeds: a run is identified by its key.
-        definition=LADDER | {"evaluate": ladder.measured_on.value, "final": ladder.is_final},
-        metric=Metric(name="train_loss", goal="minimize") if tested else Metric(),
+        definition=LADDER
+        | {"evaluate": ladder.measured_on.value, "final": ladder.is_final}
+        | ({} if ladder.metric is None else {"metric.name": ladder.metric.name, "metric.goal": ladder.metric.goal}),
+        metric=ladder.metric or (Metric(name="train_loss", goal="minimize") if tested else Metric()),
         run_cap=None,
         limits=ladder.limits,
         resources=ladder.resources,
@@ -307,15 +310,27 @@ def plan_of_replicates(folder: SweepFolder, replicates: Replicates, *, limits: L
 
 
 RETRAINED = "retrained"
-"""Name of the sweep with all retrained runs."""
+"""Name of the sweep with all retrained networks, and the beginning of that of a custom training."""
+
+
+def compared_by(row: Row, config: TaskConfig) -> tuple[Metric | None, MeasuredOn]:
+    """Return what runs with changes to a recorded run are compared by: for a custom training the metric of its search.
+
+    Args:
+        row: of the recorded run.
+        config: its configuration.
+    """
+    if task_of(config).code_kind is NETWORK:
+        return None, MeasuredOn(row["measured_on"] or MeasuredOn.TEST)
+    goal = {} if row["goal"] is None else {"goal": row["goal"]}
+    return Metric.model_validate({"name": row["metric"], **goal}), MeasuredOn.METRIC
 
 
 def plan_of_retraining(
     config: TaskConfig,
     *,
     run: str,
-    sweep: str,
-    source: str | None,
+    row: Row,
     epochs: int | None,
     train_size: int | Literal["all"] | None,
 ) -> RunPlan:
@@ -324,36 +339,39 @@ def plan_of_retraining(
     Args:
         config: of the recorded run.
         run: its name.
-        sweep: its sweep.
-        source: see `sweeps.core.identity.Identity`.
+        row: its row in the record.
         epochs: of the new run; schedule fields in epochs are scaled. None keeps those of the run.
         train_size: training images, or `all` that validation leaves; None keeps those of the run.
 
     Raises:
         SweepError: the budget is invalid, or equal to that of the recorded run.
+        ModelError: the custom code has no number of epochs.
     """
     task = task_of(config)
-    if not task.class_names(config):
-        raise SweepError(
-            f"{run} was trained by {task.label(config)}, and `sweeps retrain` is for networks. Change the number of "
-            "epochs in its file instead."
-        )
+    is_network = task.code_kind is NETWORK
+    if train_size is not None and not is_network:
+        raise SweepError(f"--train-size is for networks: {task.label(config)} has no training images. Leave it out.")
     try:
         retrained: TaskConfig = task.retrained(config, epochs=epochs, examples=train_size)
     except ValidationError as error:
         raise SweepError(f"{run} cannot be trained with this budget: {'; '.join(explain(error))}") from None
     if retrained.is_same_run(config):
-        raise SweepError(f"{run} was already trained with this budget. Change --epochs or --train-size.")
+        options = "--epochs or --train-size" if is_network else "--epochs"
+        raise SweepError(f"{run} was already trained with this budget. Change {options}.")
     protocol = Protocol.of(retrained)
-    name = f"{run}-{retrained.epochs}x{protocol.train_images}"
-    measured_on = MeasuredOn.VALIDATION if protocol.validation_images else MeasuredOn.TEST
+    name = f"{run}-{retrained.epochs}x{protocol.train_images}" if is_network else f"{run}-{epochs}"
+    metric, measured_on = compared_by(row, retrained)
+    if is_network:
+        measured_on = MeasuredOn.VALIDATION if protocol.validation_images else MeasuredOn.TEST
     label = RungLabel(name=name, index=0, parent=run, measured_on=measured_on)
     candidate = Candidate(config=retrained, rung=label)
     return RunPlan(
-        name=RETRAINED,
+        # One study has one metric.
+        name=RETRAINED if is_network else f"{RETRAINED}-{row['sweep']}"[:MAX_NAME],
         description="runs of searches, retrained with more epochs or images",
-        definition={"kind": "retrain"},
-        metric=Metric(name="train_loss", goal="minimize"),
+        definition={"kind": "retrain"}
+        | ({} if metric is None else {"metric.name": metric.name, "metric.goal": metric.goal}),
+        metric=metric or Metric(name="train_loss", goal="minimize"),
         run_cap=None,
         limits=Limits(),
         resources=Resources(),
@@ -364,6 +382,8 @@ def plan_of_retraining(
         models=[task.label(retrained)],
         first=lambda: [retrained],
         proposer=lambda key_of: ListProposer([candidate], key_of=key_of),
-        command=f"sweeps retrain {run} --epochs {retrained.epochs} --train-size {protocol.train_images}",
-        trained_with=[TrainedWith(run=run, sweep=sweep, config=retrained, source=source)],
+        command=f"sweeps retrain {run} --epochs {retrained.epochs} --train-size {protocol.train_images}"
+        if is_network
+        else f"sweeps retrain {run} --epochs {epochs}",
+        trained_with=[TrainedWith(run=run, sweep=row["sweep"], config=retrained, source=row["source"])],
     )

@@ -7,7 +7,7 @@ from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.difference import changes_between
 from sweeps.files.ladder import Ladder, Rung
-from sweeps.files.settings import Limits, Resources
+from sweeps.files.settings import Limits, Metric, Resources
 from sweeps.files.yaml_file import set_path
 from sweeps.tasks.registry import task_of
 
@@ -18,7 +18,14 @@ _UNCHANGED = ("epochs", "seed")
 """Fields that are not ablated, in addition to `Task.part_fields`: the rungs must stay comparable."""
 
 
-def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: MeasuredOn = MeasuredOn.TEST) -> Ladder:
+def ablation_of(
+    config: TaskConfig,
+    *,
+    run: str,
+    key: str,
+    measured_on: MeasuredOn = MeasuredOn.TEST,
+    metric: Metric | None = None,
+) -> Ladder:
     """Return a ladder with a run's full configuration and with it without each of its changes.
 
     A change is a difference from the default configuration. If the network or the schedule has another name, its whole
@@ -28,25 +35,24 @@ def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: Measured
         config: the recorded configuration of the run.
         run: name of the run, `quick/3`.
         key: of the run, part of the ladder's name.
-        measured_on: the images to compare on.
+        measured_on: what to compare by.
+        metric: the metric of a custom training.
 
     Raises:
         SweepError: the run has no changes.
     """
-    task = task_of(config)
-    if not task.class_names(config):
-        raise SweepError(
-            f"{run} was trained by {task.label(config)}, and `sweeps ablate` is for networks. To remove a change, set "
-            "its parameter in the sweep file."
-        )
-    plain = task.config_type.model_validate({})
-    paths = _changed_paths(config, plain)
-    if not paths:
+    reduced = task_of(config).ablated(config)
+    if reduced is None:
+        plain = task_of(config).config_type.model_validate({})
+        reduced = {path: _without(config, path, plain) for path in _changed_paths(config, plain)}
+    if not reduced:
         raise SweepError(f"run {run} has the default configuration. There is no change to remove.")
     full = Rung(
         name=FULL_RUNG, index=0, parent=None, note="", config=config, changes=tuple(changes_between(None, config))
     )
-    variants = [_variant(config, path, plain, index=index) for index, path in enumerate(paths, start=1)]
+    variants = [
+        _variant(config, path, without, index=index) for index, (path, without) in enumerate(reduced.items(), start=1)
+    ]
     return Ladder(
         name=f"ablate-{key[:8]}",
         description=f"{run} without each of its changes",
@@ -54,11 +60,11 @@ def ablation_of(config: TaskConfig, *, run: str, key: str, measured_on: Measured
         resources=Resources(),
         rungs=(full, *variants),
         measured_on=measured_on,
+        metric=metric,
     )
 
 
-def _variant(config: TaskConfig, path: str, plain: TaskConfig, *, index: int) -> Rung:
-    without = _without(config, path, plain)
+def _variant(config: TaskConfig, path: str, without: TaskConfig, *, index: int) -> Rung:
     return Rung(
         name=f"without-{path.removesuffix('.name').replace('_', '-')}",
         index=index,
@@ -72,6 +78,8 @@ def _variant(config: TaskConfig, path: str, plain: TaskConfig, *, index: int) ->
 def _changed_paths(full: TaskConfig, plain: TaskConfig) -> list[str]:
     reference, kept = plain.dotted(), (*_UNCHANGED, *task_of(full).part_fields)
     values = full.dotted().items()
+    required = task_of(full).missing(())
+    kept = (*kept, *required)
     changed = [path for path, value in values if reference.get(path) != value and path not in kept]
     renamed = {block for block in task_of(full).reset_by_name if f"{block}.name" in changed}
     return [path for path in changed if path.endswith(".name") or path.split(".")[0] not in renamed]

@@ -53,6 +53,8 @@ def changes_between(before: TaskConfig | None, after: TaskConfig) -> list[Change
             changes.append(Change(path=path, before=old[path], after=new[path]))
         elif path in non_defaults:
             changes.append(Change(path=path, after=new[path], is_new=True))
+        elif path not in new and not task_of(after).fields_of_kind:  # an argument of a program is left out
+            changes.append(Change(path=path, before=old[path]))
     return changes
 
 

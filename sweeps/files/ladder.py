@@ -11,7 +11,7 @@ from sweeps.core.storages import LOCAL, Storages
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.difference import Change, changes_between
-from sweeps.files.settings import Limits, Resources
+from sweeps.files.settings import Limits, Metric, Resources
 from sweeps.files.yaml_file import dump_yaml, load_yaml
 from sweeps.tasks.registry import task_of
 
@@ -46,7 +46,9 @@ class Ladder:
     seeds: int = 1
     """Runs of each rung, unless a budget overrides it."""
     measured_on: MeasuredOn = MeasuredOn.TEST
-    """The images that its rungs are compared on."""
+    """What its rungs are compared by."""
+    metric: Metric | None = None
+    """The metric of a custom training, for `MeasuredOn.METRIC`; None for networks."""
     is_final: bool = False
     """Whether it is the final evaluation of a ladder that was chosen on validation images."""
     text: str = ""
@@ -87,6 +89,11 @@ class Ladder:
         Raises:
             SweepError: the ladder is measured on the test images already.
         """
+        if self.measured_on is MeasuredOn.METRIC:
+            raise SweepError(
+                f"{self.name} compares a training of your own by its metric. Leave out --final: it is for ladders of "
+                "networks with `evaluate: validation`."
+            )
         if self.measured_on is MeasuredOn.TEST:
             raise SweepError(
                 f"{self.name} is already evaluated on the test images. Leave out --final: it is for ladders with "

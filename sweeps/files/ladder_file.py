@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from cifar_core.common.errors import closest
+from cifar_core.common.user_modules import written_name
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
 from sweeps.core.identity import Protocol
@@ -18,11 +19,12 @@ from sweeps.core.trial import MeasuredOn
 from sweeps.files.budget import MAX_SEEDS
 from sweeps.files.difference import changes_between
 from sweeps.files.ladder import FINAL, Ladder, Rung
+from sweeps.files.own_code import FileOfOwnCode, renamed_for_program
 from sweeps.files.scale import Scale
 from sweeps.files.settings import (
     MAX_NAME,
-    FileOfConfigurations,
     Limits,
+    Metric,
     Name,
     Resources,
     check_name,
@@ -31,7 +33,6 @@ from sweeps.files.settings import (
 )
 from sweeps.files.space_check import value_at
 from sweeps.files.yaml_file import Document, merge, read_yaml
-from sweeps.tasks.registry import IMAGES
 
 OWN_KEYS = ("name", "from", "note")
 """Keys of a rung that are not fields of its configuration."""
@@ -43,7 +44,7 @@ _MERGED = ("base", "limits", "resources")
 """Blocks that an extending file may override in part."""
 
 
-class LadderFile(FileOfConfigurations):
+class LadderFile(FileOfOwnCode):
     """A ladder: rungs in order, each a change to an earlier one."""
 
     name: Name
@@ -55,6 +56,9 @@ class LadderFile(FileOfConfigurations):
     none."""
     seeds: int = Field(default=1, ge=1, le=MAX_SEEDS)
     """Runs per rung, each under its own seed. Three or more give the interval of a gain."""
+    metric: Metric | None = None
+    """With `train` or `program`: the number that rungs are compared by, after the last epoch. Networks are compared by
+    their accuracy."""
     evaluate: Literal["test", "validation"] = "test"
     """Images that rungs are compared on. `validation` is for a ladder that is still being chosen: each rung holds out
     `data.validation_size` images. `sweeps ladder FILE --final` holds none out, and evaluates the rungs on the test
@@ -70,15 +74,54 @@ class LadderFile(FileOfConfigurations):
     rungs: tuple[dict[str, Any], ...] = ()
     """Each with a `name`, optionally `from` and `note`, and the fields that it changes."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_for_program(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping) or content.get("program") is None:
+            return content
+        # The names of a rung are no arguments.
+        return renamed_for_program(content, blocks=("base",), lists=("rungs",), kept=OWN_KEYS)
+
     @model_validator(mode="after")
     def _check_base(self) -> Self:
         # A partial base may be invalid although the merged one is valid.
-        if self.extends is None:
+        if self.extends is None and self.program is None:
             try:
-                IMAGES.config_type.model_validate(merge({}, self.base))
+                self.task.config_type.model_validate(merge({}, self.base))
             except ValidationError as error:
                 raise ValueError("\n".join(f"base.{line}" for line in explain(error))) from None
         return self
+
+    @model_validator(mode="after")
+    def _check_own_code(self) -> Self:
+        errors = self.key_errors() if self.extends is None else []
+        code = self.user_code
+        if code is None and self.extends is None and self.metric is not None:
+            errors.append("metric: needs train or program. The rungs of networks are compared by their accuracy")
+        if code is not None:
+            label = written_name(code)
+            if self.metric is None and self.extends is None:
+                errors.append(f"metric: required for {label}. Set the name of a number that it yields, and the goal")
+            elif self.metric is not None and self.metric.target is not None:
+                errors.append("metric.target: has no effect in a ladder, which runs all its rungs. Remove it")
+            if "evaluate" in self.model_fields_set:
+                errors.append(f"evaluate: is for networks. The rungs of {label} are compared by metric. Remove it")
+            unused = self.scale.model_dump(exclude_defaults=True).keys() - {"epochs"}
+            errors += [f"scale.{name}: is for networks. Remove it" for name in sorted(unused)]
+        if errors:
+            raise ValueError("\n".join(errors))
+        return self
+
+    def configuration(self, values: Mapping[str, Any]) -> TaskConfig:
+        """Return the configuration of a rung.
+
+        Raises:
+            pydantic.ValidationError: a value is invalid.
+        """
+        names = {name for block in (self.base, *self.rungs) for name in block}
+        fixed = self.program_values(metric=self.metric.name if self.metric else "", names=names)
+        config: TaskConfig = self.task.config_type.model_validate({**values, **fixed})
+        return config
 
     @model_validator(mode="after")
     def _check_rungs(self) -> Self:
@@ -121,7 +164,7 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         except ValidationError as error:
             raise SpecError(extending.path, extending.located("\n".join(explain(error)).split("\n"))) from None
         rungs = _rungs(file, extending, taken=taken)
-    if file.evaluate == "validation":
+    if file.evaluate == "validation" and file.user_code is None:
         _check_validation(file, rungs, last)
     return Ladder(
         name=file.name,
@@ -130,7 +173,8 @@ def load_ladder(path: Path, *, overrides: Sequence[str] = ()) -> Ladder:
         resources=file.resources,
         rungs=rungs,
         seeds=file.seeds,
-        measured_on=MeasuredOn(file.evaluate),
+        measured_on=MeasuredOn(file.evaluate) if file.user_code is None else MeasuredOn.METRIC,
+        metric=file.metric,
         text=file.to_yaml(),
         files=(first.path, *(extending.path for extending, _ in more)),
         tensorboard=file.tensorboard,
@@ -241,12 +285,16 @@ def _resolved(file: LadderFile, *, taken: int = 0) -> tuple[list[Rung], list[str
         changes = {key: value for key, value in entry.items() if key not in OWN_KEYS}
         tree = merge(trees[parent] if parent else file.base, changes)
         try:
-            config: TaskConfig = IMAGES.config_type.model_validate(tree)
+            config = file.configuration(tree)
         except ValidationError as error:
             errors += [f"{where}.{line} (rung {name})" for line in explain(error)]
             continue
+        errors += [
+            f"{where}.{missing}: required by {file.train}, which has no default (rung {name}). Write base.{missing}"
+            for missing in file.task.missing(tree)
+        ]
         first = next(iter(full.values()), config)
-        differing = [path for path in IMAGES.constant_fields if value_at(first, path) != value_at(config, path)]
+        differing = [path for path in file.task.constant_fields if value_at(first, path) != value_at(config, path)]
         errors += [f"{where}.{path}: must be the same for all rungs: write it in base" for path in differing]
         trees[name], full[name] = tree, config
         rungs.append(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from cifar_core.common.user_modules import NETWORK
 from sweeps.core.errors import SweepError
 from sweeps.files.budget import Budget
 from sweeps.files.ladder import Ladder, Rung
 from sweeps.files.ladder_file import load_ladder
+from sweeps.tasks.registry import task_of
 
 
 class PartOptions(TypedDict):
@@ -42,6 +44,19 @@ class LadderPart:
         return [rung for rung in self.ladder.rungs if not self.chosen or rung.name in self.chosen]
 
 
+def _require_effect(budget: Budget, ladder: Ladder) -> None:
+    """Raise SweepError if a part of the budget cannot reduce a training of the user's own."""
+    config = ladder.rungs[0].config
+    task = task_of(config)
+    if task.code_kind is NETWORK:
+        return
+    label = task.label(config)
+    if budget.train_size is not None:
+        raise SweepError(f"--train-size is for networks. Reduce the data of {label} with a parameter of its own.")
+    if not config.epochs:
+        raise SweepError(f"--epochs-scale needs the number of results. Write `epochs: 10` for {label} in the file.")
+
+
 def read_part(file: Path, overrides: Sequence[str], **options: Unpack[PartOptions]) -> LadderPart:
     """Return the part of a ladder that the options select.
 
@@ -53,6 +68,8 @@ def read_part(file: Path, overrides: Sequence[str], **options: Unpack[PartOption
     budget = Budget(epochs_scale=options["epochs_scale"], train_size=options["train_size"], seeds=options["seeds"])
     if ladder.is_final and (budget.epochs_scale, budget.train_size) != (1.0, None):
         raise SweepError("--final needs the full budget. Leave out --epochs-scale and --train-size.")
+    if budget != replace(budget, epochs_scale=1.0, train_size=None):
+        _require_effect(budget, ladder)
     chosen = [name.strip() for name in (options["only"] or "").split(",") if name.strip()]
     if options["only"] is not None and not chosen:
         raise SweepError(f"--rungs {options['only']!r} names no rung. Leave it out to run all rungs.")

@@ -72,7 +72,8 @@ class Scale(StrictModel):
     def _check_epochs(self, config: TaskConfig) -> None:
         values = config.dotted()
         # Fields that the schedule does not use are not checked: no file could correct them.
-        for path in ("epochs", *(path for path in task_of(config).epoch_fields if path in values)):
+        own = ("epochs",) if config.epochs else ()  # a program may end by itself
+        for path in (*own, *(path for path in task_of(config).epoch_fields if path in values)):
             scaled = product(values[path], self.epochs)
             if scaled != int(scaled) or scaled < 1:
                 raise ValueError(

@@ -38,11 +38,6 @@ def file_schema(kind: FileKind) -> Schema:
     definitions = config_definitions()
     record = record_schema(SweepSpec if kind == "sweep" else LadderFile)
     schema: Schema = {"$schema": DRAFT, **record, "$defs": record["$defs"] | definitions}
-    if kind == "ladder":
-        schema["properties"]["base"] = {
-            "$ref": _CONFIG,
-            "description": schema["properties"]["base"]["description"],
-        }
     own = {"required": ["name"], "properties": {"name": {"pattern": CUSTOM_NETWORK_PATTERN}}}
     options_only_of_own = {"if": own, "else": {"properties": {"options": {"maxProperties": 0}}}}
     schema["allOf"] = [{"properties": {"base": {"properties": {"model": options_only_of_own}}}}]
@@ -142,15 +137,32 @@ def _add_ladder(schema: Schema, fields: Mapping[str, Schema]) -> None:
         "minItems": 1,
         "items": {
             "type": "object",
-            "description": "A name, and the changes relative to the previous rung: fields of a training configuration.",
+            "description": "A name, and the changes relative to the previous rung: fields of a training configuration, "
+            "or parameters of a training of your own.",
             "required": ["name"],
-            "properties": own | blocks,
-            # Dotted paths are valid too. Editors only propose nested ones.
-            "patternProperties": {f"^{_OPTION}$": {}}
-            | {f"^{path.replace('.', chr(92) + '.')}$": field for path, field in fields.items() if "." in path},
-            "additionalProperties": False,
+            "properties": own,
         },
     }
+    of_networks = {
+        "base": {"$ref": _CONFIG},
+        "metric": {"type": "null"},
+        "rungs": {
+            "items": {
+                "properties": {name: {} for name in own} | blocks,
+                # Dotted paths are valid too. Editors only propose nested ones.
+                "patternProperties": {f"^{_OPTION}$": {}}
+                | {f"^{path.replace('.', chr(92) + '.')}$": field for path, field in fields.items() if "." in path},
+                "additionalProperties": False,
+            }
+        },
+    }
+    schema["allOf"] += [
+        {
+            "if": {"anyOf": [_OF_A_FUNCTION, _OF_A_PROGRAM, {"required": ["extends"]}]},
+            "else": {"properties": of_networks},
+        },
+        {"if": {"anyOf": [_OF_A_PROGRAM, {"required": ["extends"]}]}, "else": {"properties": _NO_KEYS_OF_A_PROGRAM}},
+    ]
 
 
 def _having(key: str, value: Schema) -> Schema:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     PrivateAttr,
     SerializeAsAny,
@@ -25,20 +23,18 @@ from cifar_core.common.errors import closest
 from cifar_core.common.user_modules import written_name
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
-from sweeps.core.task import AnyTask
 from sweeps.files.foreign import foreign_file
 from sweeps.files.ladder_file import is_ladder
+from sweeps.files.own_code import FileOfOwnCode, renamed_for_program
 from sweeps.files.parameter import Parameter
 from sweeps.files.settings import (
     METRICS,
-    FileOfConfigurations,
     Keep,
     Limits,
     Metric,
     Name,
     Replicates,
     Resources,
-    checked_function,
     prepare_data,
     validated,
 )
@@ -53,14 +49,11 @@ from sweeps.files.space_check import (
     warnings,
 )
 from sweeps.files.wandb import Translation, is_wandb, translated
-from sweeps.files.yaml_file import Document, flatten, flow_text, read_yaml
+from sweeps.files.yaml_file import Document, flatten, read_yaml
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
-from sweeps.tasks.program.callee import code_of_command, fault_of_program, missing_executable
-from sweeps.tasks.program.command import command_faults
-from sweeps.tasks.program.config import DEFAULT_COMMAND, argument_path, argument_paths
-from sweeps.tasks.program.reports import recorded_name
+from sweeps.tasks.program.config import argument_path
 from sweeps.tasks.registry import PROGRAMS, task_named
 
 VALIDATION = "data.validation_size"
@@ -73,15 +66,7 @@ METHODS: Mapping[Method, str] = {
 """Sampler to its description."""
 
 
-def _as_words(value: Any) -> Any:
-    if isinstance(value, str):
-        raise ValueError(f"is a list of words: write command: {flow_text(shlex.split(value))}")
-    if isinstance(value, list | tuple):
-        return tuple(str(word) if isinstance(word, int | float) else word for word in value)
-    return value
-
-
-class SweepSpec(FileOfConfigurations):
+class SweepSpec(FileOfOwnCode):
     """A sweep: its search space, search method and budget."""
 
     name: Name
@@ -108,17 +93,6 @@ class SweepSpec(FileOfConfigurations):
     """Weights to keep on the disk."""
     start_with: tuple[dict[str, Any], ...] = ()
     """Configurations to try first, each as dotted path to value."""
-    train: str | None = None
-    """Training function of your own, `module:function`, whose keyword arguments are the parameters. Without it,
-    networks are trained on CIFAR-10."""
-    program: str | None = None
-    """Script of your own, such as `train.py`, that runs once per trial, with the parameters as its arguments. With
-    `command` also a module or an executable."""
-    command: Annotated[tuple[str, ...], BeforeValidator(_as_words)] | None = None
-    """Command line of `program` as a list of words, with the macros of W&B. Without it,
-    `[${env}, ${interpreter}, ${program}, ${args}]`."""
-    epochs: int | None = Field(default=None, ge=1)
-    """Number of results after which a trial of `program` ends. Without it, a trial ends when the program ends."""
     base: dict[str, Any] = Field(default_factory=dict)
     """Values that all trials share: any field of a training configuration."""
     _notes: tuple[str, ...] = PrivateAttr(())
@@ -131,16 +105,7 @@ class SweepSpec(FileOfConfigurations):
         """Give arguments and the metric of a program names that the record does not use itself."""
         if not isinstance(content, Mapping) or content.get("program") is None:
             return content
-        changed = dict(content)
-        blocks = {key: content[key] for key in ("base", "parameters") if isinstance(content.get(key), Mapping)}
-        paths = argument_paths({str(name) for block in blocks.values() for name in block})
-        for key, block in blocks.items():
-            changed[key] = {paths[str(name)]: _with_paths(value, paths) for name, value in block.items()}
-        if isinstance(starts := content.get("start_with"), list | tuple):
-            changed["start_with"] = [_renamed(start, paths) for start in starts]
-        metric = content.get("metric")
-        if isinstance(metric, Mapping) and isinstance(metric.get("name"), str):
-            changed["metric"] = {**metric, "name": recorded_name(metric["name"])}
+        changed = renamed_for_program(content, blocks=("base", "parameters"), lists=("start_with",))
         early = content.get("early_terminate")
         if isinstance(early, Mapping) and early.get("type") == "asha":
             # A script that saves nothing would train again from its first epoch.
@@ -151,18 +116,6 @@ class SweepSpec(FileOfConfigurations):
     @classmethod
     def _parse_rule(cls, value: Any) -> Any:
         return parse_rule(value)
-
-    @field_validator("train")
-    @classmethod
-    def _check_train(cls, value: str | None) -> str | None:
-        return checked_function(value)
-
-    @field_validator("command")
-    @classmethod
-    def _check_command(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None and (faults := command_faults(value)):
-            raise ValueError("\n".join(faults))
-        return value
 
     @field_validator("base")
     @classmethod
@@ -236,20 +189,15 @@ class SweepSpec(FileOfConfigurations):
 
     def _program_errors(self) -> list[str]:
         """Return what is wrong with the keys of a program."""
-        if self.program is None:
-            errors = ["command: names no script. Write program: train.py"] if self.command is not None else []
-            if self.epochs is not None:
-                errors.append("epochs: unknown key 'epochs' without program: did you mean 'base.epochs'?")
-            return errors
-        errors = []
-        names = list(self.parameters)
-        for name, other in ((n, o) for n in names for o in names if o.startswith(f"{n}.")):
-            errors.append(f"parameters.{name}: cannot be combined with {other}, whose name begins with it. Rename one")
-        if self.train is not None:
-            errors.append("program: cannot be combined with train. Leave one of them out")
-        if fault := fault_of_program(self.program, self.command or DEFAULT_COMMAND):
-            errors.append(f"program: {fault}")
-        return errors
+        names = list(self.parameters) if self.program is not None else []
+        nested = ((name, other) for name in names for other in names if other.startswith(f"{name}."))
+        return [
+            *(
+                f"parameters.{name}: cannot be combined with {other}, whose name begins with it. Rename one"
+                for name, other in nested
+            ),
+            *self.key_errors(),
+        ]
 
     def _stopping_errors(self, space: SearchSpace) -> list[str]:
         """Return an error for each parameter that cannot be searched with early stopping."""
@@ -276,35 +224,15 @@ class SweepSpec(FileOfConfigurations):
             return []
         return [f"parameters: the grid has more than {MAX_COMBINATIONS:,} combinations. Use method bayes or random"]
 
-    @property
-    def task(self) -> AnyTask:
-        """The trained task."""
-        return task_named(self.train) if self.program is None else PROGRAMS
-
     @cached_property
     def space(self) -> SearchSpace:
         return SearchSpace(parameters=self.parameters, base=self.shared_values, task=self.task)
 
     @property
-    def user_code(self) -> str | None:
-        """The training function, script or program of the user; None for the built-in networks."""
-        if self.program is None:
-            return self.train
-        return code_of_command(self.program, self.command or DEFAULT_COMMAND) or self.program
-
-    @property
     def shared_values(self) -> dict[str, Any]:
         """The base, with the values that other keys set for a program."""
-        if self.program is None:
-            return self.base
-        fixed: dict[str, Any] = {"program": self.program, "result_metric": self.metric.name}
-        if self.command is not None:
-            fixed["command"] = list(self.command)
-        if self.epochs is not None:
-            fixed["epochs"] = self.epochs
-        if "seed" in {*self.base, *self.parameters}:
-            fixed["passes_seed"] = True
-        return {**self.base, **fixed}
+        names = {*self.base, *self.parameters}
+        return {**self.base, **self.program_values(metric=self.metric.name, names=names)}
 
     @property
     def expected_epochs(self) -> int:
@@ -323,14 +251,7 @@ class SweepSpec(FileOfConfigurations):
 
     def warnings(self) -> list[str]:
         """Return warnings about probable mistakes."""
-        return [*warnings(self.space), *self._without_effect(), *self._missing_here()]
-
-    def _missing_here(self) -> list[str]:
-        """Return a warning about an executable that this machine lacks."""
-        if self.program is None:
-            return []
-        name = missing_executable(self.program, self.command or DEFAULT_COMMAND)
-        return [] if name is None else [f"command: there is no executable {name!r} on the PATH of this machine"]
+        return [*warnings(self.space), *self._without_effect(), *self.missing_here()]
 
     def _without_effect(self) -> list[str]:
         """Return warnings about keys without effect."""
@@ -362,19 +283,6 @@ class SweepSpec(FileOfConfigurations):
         # Converted through JSON, so that the types equal those of a stored definition.
         definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **task, **metric}))
         return definition
-
-
-def _with_paths(parameter: Any, paths: Mapping[str, str]) -> Any:
-    """Return a parameter of a program with the renamed arguments in its conditions."""
-    if isinstance(parameter, Mapping) and isinstance(parameter.get("when"), Mapping):
-        return {**parameter, "when": _renamed(parameter["when"], paths)}
-    return parameter
-
-
-def _renamed(arguments: Any, paths: Mapping[str, str]) -> Any:
-    if not isinstance(arguments, Mapping):
-        return arguments
-    return {paths.get(str(name), argument_path(str(name))): value for name, value in arguments.items()}
 
 
 def _with_search(error: str) -> str:

@@ -113,7 +113,7 @@ def _metric(name: str, *, is_averaged: bool = True, **settings: Any) -> Column:
 
 
 def _metric_value(run: TrialRun) -> float | None:
-    """Return the metric of the search after the last epoch; None for a rung, since a ladder has no metric."""
+    """Return the metric of the search after the last epoch; None for a rung of networks, which has no metric."""
     return run.metrics.get(OBJECTIVE if "goal" in run.tags else run.tags.get("metric", ""))
 
 
@@ -262,7 +262,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         _tag("metric", meaning="Name of the metric that the search optimises."),
         Column(
             name="metric_value",
-            meaning="Value of `metric` after the last epoch. Empty for a rung.",
+            meaning="Value of `metric` after the last epoch. Empty for a rung of networks.",
             kind=Kind.REAL,
             read=_metric_value,
             tags=frozenset({"metric", "goal"}),
@@ -318,7 +318,11 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             read=lambda run: run.full_train_images,
             is_last=True,
         ),
-        _tag("measured_on", meaning="Images that compare the rungs: `test` or `validation`.", is_last=True),
+        _tag(
+            "measured_on",
+            meaning="What compares the rungs: `test` or `validation` images, or `metric` for a training of your own.",
+            is_last=True,
+        ),
         _tag("goal", meaning="`maximize` or `minimize`, of `metric`.", is_last=True),
         Column(
             name="replicate_of",

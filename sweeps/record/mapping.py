@@ -15,7 +15,7 @@ from sweeps.core.formatting import truncated
 from sweeps.core.identity import Protocol
 from sweeps.core.results import Confusion, EpochResult
 from sweeps.core.task import TaskConfig
-from sweeps.core.trial import FORMAT, Outcome, RungLabel, TrialRecord
+from sweeps.core.trial import FORMAT, MeasuredOn, Outcome, RungLabel, TrialRecord
 from sweeps.tasks.registry import IMAGES, config_of, read_config
 
 MAX_NAME = 250
@@ -226,8 +226,8 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "outcome": record.outcome.value,
         "epochs_done": str(len(record.epochs)),
         **_rung_tags(record.rung),
-        # A ladder has no metric.
-        "metric": record.metric if record.rung is None else None,
+        # A ladder of networks has no metric.
+        "metric": record.metric if record.rung is None or record.rung.measured_on is MeasuredOn.METRIC else None,
         "goal": record.goal,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
         "reused_from": record.reused_from,

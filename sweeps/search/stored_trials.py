@@ -93,7 +93,7 @@ class StoredTrialReader:
             "study": self._study_name,
             "first_number": self._attributes.get(FIRST_NUMBER, 0),
         }
-        if "rung" not in attributes:
+        if "rung" not in attributes or attributes["rung"]["measured_on"] == MeasuredOn.METRIC:
             metric = self._attributes.get("metric", "val_accuracy")
             of_study |= {"metric": metric, "goal": None if metric in IMAGES.metrics else self._goal}
         try:

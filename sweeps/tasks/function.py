@@ -21,9 +21,9 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from cifar_core.common.errors import CheckpointError
+from cifar_core.common.errors import CheckpointError, ModelError
 from cifar_core.common.files import existing_versions
 from cifar_core.common.user_modules import FUNCTION
 from sweeps.core.results import EpochResult, TestResult
@@ -36,6 +36,7 @@ from sweeps.tasks.function_signature import (
     config_type_of,
     import_function,
     required_keywords,
+    takes_epochs,
     untyped_keywords,
 )
 from sweeps.tasks.function_test import TEST_FUNCTION, call_test, test_function
@@ -168,6 +169,13 @@ class FunctionTask(Task[FunctionConfig]):
     def is_complete(self, checkpoint: Path) -> bool:
         stored = read_checkpoint(checkpoint)
         return bool(len(stored["history"]) == stored["config"]["epochs"])
+
+    def retrained(
+        self, config: FunctionConfig, *, epochs: int | None, examples: int | Literal["all"] | None
+    ) -> FunctionConfig:
+        if epochs is not None and not takes_epochs(self.function, name=self.name):
+            raise ModelError(f"{self.name} has no keyword `epochs`: it returns one result")
+        return super().retrained(config, epochs=epochs, examples=examples)
 
     def test_fault(self, config: FunctionConfig) -> str | None:
         if self._test_function is not None:

@@ -105,6 +105,11 @@ def required_keywords(function: Callable[..., Any], *, name: str) -> list[str]:
     return [each.name for each in keywords(function, name=name) if each.default is each.empty and each.name != "seed"]
 
 
+def takes_epochs(function: Callable[..., Any], *, name: str) -> bool:
+    """Return whether a function has the keyword `epochs`."""
+    return "epochs" in {each.name for each in keywords(function, name=name)}
+
+
 def untyped_keywords(function: Callable[..., Any], *, name: str) -> list[str]:
     """Return the keywords without an annotation."""
     return [each.name for each in keywords(function, name=name) if each.annotation is each.empty]

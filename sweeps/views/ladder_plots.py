@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from sweeps.analysis.comparison import Finding, RungComparison
 from sweeps.analysis.rungs import RungRuns
-from sweeps.core.formatting import duration, truncated
+from sweeps.core.formatting import duration, is_accuracy, truncated
 from sweeps.core.results import EpochResult
+from sweeps.core.trial import MeasuredOn
 from sweeps.pictures.style import BLUE, GREY, VERMILLION, styled
-from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
+from sweeps.views.ladder_cells import VALUE, cells_of, difference_interval, difference_text, value_interval
 from sweeps.views.ladder_terms import terms_of
 
 if TYPE_CHECKING:
@@ -24,14 +25,14 @@ DPI = 144
 INK = "#222222"
 COLOURS = {
     Finding.START: INK,
-    Finding.HIGHER: BLUE,
-    Finding.LOWER: VERMILLION,
+    Finding.BETTER: BLUE,
+    Finding.WORSE: VERMILLION,
     Finding.NOT_SIGNIFICANT: GREY,
     Finding.NOT_COMPARED: INK,
 }
 FINDING_LABELS = {
-    Finding.HIGHER: "significantly higher than {compared_with}",
-    Finding.LOWER: "significantly lower than {compared_with}",
+    Finding.BETTER: "significantly better than {compared_with}",
+    Finding.WORSE: "significantly worse than {compared_with}",
     Finding.NOT_SIGNIFICANT: "no significant difference",
 }
 CURVE_COLOURS = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
@@ -40,9 +41,9 @@ MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "*", "h", "d")
 
 @styled()
 def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
-    """Return a figure with one row per rung: accuracy with its 95 % interval, difference and verdict.
+    """Return a figure with one row per rung: value with its 95 % interval, difference and verdict.
 
-    A thin line connects the accuracy of the parent with that of the rung. Markers of a reduced budget are hollow.
+    A thin line connects the value of the parent with that of the rung. Markers of a reduced budget are hollow.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -58,12 +59,13 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
         _write_rung(axes, rung, row=row)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks([])
-    axes.set_xlabel(f"{terms.accuracy}, %, with 95 % interval", color=INK)
-    if not any(rung.accuracy is not None for rung in comparisons):
+    percent = ", %" if terms.measure.is_share else ""
+    axes.set_xlabel(f"{terms.value}{percent}, with 95 % interval", color=INK)
+    if not any(rung.value is not None for rung in comparisons):
         axes.set_xlim(0, 100)
     axes.margins(x=0.08)
     axes.grid(axis="x")
-    for x, heading in ((1.05, "accuracy, %"), (1.52, "difference, points")):
+    for x, heading in ((1.05, f"accuracy{percent}" if percent else terms.value), (1.52, terms.difference)):
         axes.annotate(heading, (x, 1), (0, 10), xycoords="axes fraction", textcoords="offset points", weight="bold")
     present = {rung.finding for rung in comparisons}
     handles = [
@@ -72,7 +74,7 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
         if finding in present
     ]
     if any(rung.before is not None for rung in comparisons):
-        handles.append(Line2D([], [], color=GREY, marker="|", linewidth=1, label="accuracy of the parent"))
+        handles.append(Line2D([], [], color=GREY, marker="|", linewidth=1, label="the parent"))
     if any(rung.reduced is not None for rung in comparisons):
         handles.append(
             Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor="white", label="reduced budget")
@@ -82,16 +84,17 @@ def ladder_figure(comparisons: Sequence[RungComparison]) -> Figure:
 
 
 def _draw_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
-    if rung.accuracy is None:
+    if rung.value is None:
         return
-    colour, value = COLOURS[rung.finding], 100 * rung.accuracy
+    factor = rung.measure.factor
+    colour, value = COLOURS[rung.finding], factor * rung.value
     if rung.before is not None:
-        before = 100 * rung.before
+        before = factor * rung.before
         axes.plot([before, value], [row, row], color=GREY, linewidth=1, zorder=2)
         axes.plot([before], [row], color=GREY, marker="|", markersize=11, zorder=2)
     if rung.ci_low is not None and rung.ci_high is not None:
         style = "solid" if rung.reduced is None else (0, (2, 1.2))
-        ends = [100 * rung.ci_low, 100 * rung.ci_high]
+        ends = [factor * rung.ci_low, factor * rung.ci_high]
         axes.plot(ends, [row, row], color=colour, linewidth=4, alpha=0.5, linestyle=style, zorder=3)
     face = colour if rung.reduced is None else "white"
     axes.plot([value], [row], color=colour, marker="o", markersize=8, markerfacecolor=face, zorder=4)
@@ -104,9 +107,10 @@ def _write_rung(axes: Axes, rung: RungComparison, *, row: int) -> None:
     below = "\n".join(truncated(line, 42) for line in origin + budget)
     _text(axes, -0.635, row, rung.rung, weight="bold", up=5 if len(origin + budget) == 1 else 11 if below else 0)
     _text(axes, -0.635, row, below, colour=GREY, size=8.5, up=-8 if len(origin + budget) == 1 else -6)
-    accuracy = f"{cells[ACCURACY]}  ({accuracy_interval(rung)})" if rung.ci_kind else ""
+    interval = f"  ({value_interval(rung)})" if rung.ci_low is not None else ""
+    value = f"{cells[VALUE]}{interval}" if rung.ci_kind else ""
     cost = "" if rung.train_seconds is None else f"{duration(rung.train_seconds)} per run"
-    _text(axes, 1.05, row, accuracy, up=7 if cost else 0)
+    _text(axes, 1.05, row, value, up=7 if cost else 0)
     _text(axes, 1.05, row, cost, colour=GREY, size=8.5, up=-8)
     difference = difference_text(rung)
     if rung.difference_low is not None:
@@ -148,9 +152,13 @@ def _text(
 def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
     """Return a figure of loss and accuracy on the training images by epoch, one mean curve per rung.
 
-    Curves of validation images are dashed. There are no curves of the test set, because it is measured once.
+    Curves of validation images are dashed. There are no curves of the test set, because it is measured once. For a
+    custom training the curves are of its metric.
     """
     from matplotlib.figure import Figure
+
+    if any(rung.measured_on is MeasuredOn.METRIC for rung in rungs):
+        return _metric_figure(rungs)
 
     drawn = [rung for rung in rungs if any(run.epochs for run in rung.runs)]
     figure = Figure(figsize=(13, max(5.2, 1.6 + 0.27 * len(drawn))), layout="constrained")
@@ -183,6 +191,26 @@ def curves_figure(rungs: Sequence[RungRuns]) -> Figure:
     return figure
 
 
+def _metric_figure(rungs: Sequence[RungRuns]) -> Figure:
+    from matplotlib.figure import Figure
+
+    drawn = [rung for rung in rungs if any(run.epochs for run in rung.runs)]
+    figure = Figure(figsize=(13, max(5.2, 1.6 + 0.27 * len(drawn))), layout="constrained")
+    axes = figure.subplots()
+    for index, rung in enumerate(drawn):
+        values = mean_curve(rung, field=rung.measure.name)
+        label = rung.name if rung.reduced is None else f"{rung.name} (reduced)"
+        marker, colour = MARKERS[index % len(MARKERS)], CURVE_COLOURS[index % len(CURVE_COLOURS)]
+        axes.plot(range(1, len(values) + 1), values, color=colour, marker=marker, label=label)
+    axes.set_title(", ".join(dict.fromkeys(rung.measure.name for rung in rungs)), fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid()
+    if drawn:
+        figure.legend(loc="outside right upper", fontsize=9)
+    return figure
+
+
 def mean_curve(rung: RungRuns, *, field: str) -> list[float]:
     """Return the mean over the runs of a field of `EpochResult`, for each epoch that all runs have.
 
@@ -202,4 +230,4 @@ def png_bytes(figure: Figure) -> bytes:
 
 def _value(epoch: EpochResult, field: str) -> float | None:
     value: float | None = epoch.value(field)
-    return 100 * value if value is not None and field.endswith("accuracy") else value
+    return 100 * value if value is not None and is_accuracy(field) else value

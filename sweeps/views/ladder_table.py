@@ -14,14 +14,15 @@ from sweeps.analysis.comparison import Finding, RungComparison
 from sweeps.analysis.pairs import MIN_RECIPE_SEEDS
 from sweeps.core.formatting import PLAIN_WIDTH
 from sweeps.views.ladder_cells import (
-    ACCURACY,
     CELLS,
-    accuracy_interval,
+    VALUE,
     cells_of,
+    csv_name,
     difference_interval,
     difference_text,
+    value_interval,
 )
-from sweeps.views.ladder_terms import INTERVAL_NOTE, SHORT, LadderTerms, terms_of
+from sweeps.views.ladder_terms import INTERVAL_NOTE, LadderTerms, terms_of
 from sweeps.views.tables import GAP, Columns, column_width, columns_that_fit
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 STYLES = {
     Finding.START: "dim",
-    Finding.HIGHER: "green",
-    Finding.LOWER: "red",
+    Finding.BETTER: "green",
+    Finding.WORSE: "red",
     Finding.NOT_SIGNIFICANT: "yellow",
     Finding.NOT_COMPARED: "dim",
 }
@@ -70,8 +71,8 @@ def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
     """Write one row per rung with all cells, atomically."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    accuracy = f"{SHORT[terms_of(comparisons).images]}_{ACCURACY}"
-    writer.writerow(accuracy if name == ACCURACY else name for name in CELLS)
+    measure = terms_of(comparisons).measure
+    writer.writerow(csv_name(name, measure) for name in CELLS)
     writer.writerows(cells_of(rung).values() for rung in comparisons)
     with atomic_write(path) as file:
         file.write(text.getvalue().encode())
@@ -80,17 +81,20 @@ def to_csv(comparisons: Sequence[RungComparison], path: Path) -> None:
 def _columns(comparisons: Sequence[RungComparison], terms: LadderTerms) -> dict[str, list[str]]:
     """Return heading → cells, one per rung."""
     cells = [cells_of(rung) for rung in comparisons]
+    costs = {
+        "params M": [of["parameters_millions"] for of in cells],
+        "train s": [of["train_seconds"] for of in cells],
+        "images/s": [of["images_per_second"] for of in cells],
+    }
     return {
         terms.row: [rung.rung for rung in comparisons],
-        f"{terms.accuracy} %": [
-            _with_interval(of[ACCURACY], accuracy_interval(rung)) for of, rung in zip(cells, comparisons, strict=True)
+        f"{terms.value} %" if terms.measure.is_share else terms.value: [
+            _with_interval(of[VALUE], value_interval(rung)) for of, rung in zip(cells, comparisons, strict=True)
         ],
         "difference": [_with_interval(difference_text(rung), difference_interval(rung)) for rung in comparisons],
         "p (Holm)": [of["p_holm"] for of in cells],
         "runs": [of["runs"] for of in cells],
-        "params M": [of["parameters_millions"] for of in cells],
-        "train s": [of["train_seconds"] for of in cells],
-        "images/s": [of["images_per_second"] for of in cells],
+        **{heading: column for heading, column in costs.items() if any(column) or terms.measure.is_share},
     }
 
 
@@ -122,10 +126,13 @@ def _lines_below(rung: RungComparison) -> list[tuple[str, str]]:
 
 def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], terms: LadderTerms) -> list[str]:
     counts = sorted({rung.images for rung in comparisons if rung.images is not None})
-    on = f" on {' or '.join(f'{count:,}' for count in counts)} {terms.images} images" if counts else ""
-    remarks = [
-        f"Accuracy in percent{on} with 95 % interval, difference in points, p adjusted for the number of comparisons."
-    ]
+    kind = terms.value.partition(" ")[0]
+    on = f" on {' or '.join(f'{count:,}' for count in counts)} {kind} images" if counts else ""
+    shown = f"Accuracy in percent{on} with 95 % interval, difference in points"
+    if not terms.measure.is_share:
+        better = "higher" if terms.measure.maximize else "lower"
+        shown = f"{terms.value} after the last epoch with 95 % interval over the seeds ({better} is better), difference"
+    remarks = [f"{shown}, p adjusted for the number of comparisons."]
     if any(rung.difference_low is not None for rung in comparisons):
         remarks.append(INTERVAL_NOTE)
     if any(rung.test and rung.test.startswith("McNemar") for rung in comparisons):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sweeps.analysis.comparison import RungComparison
+from sweeps.core.measure import TEST_ACCURACY, Measure
 from sweeps.files.ablation import FULL_RUNG
 
 
@@ -17,22 +18,27 @@ class LadderTerms:
     kind: str
     heading: str
     compared_with: str
-    images: str = "test"
-    """Kind of images that the accuracies are measured on: `test` or `validation`."""
+    measure: Measure = TEST_ACCURACY
+    """The number that rungs are compared by."""
 
     @property
-    def accuracy(self) -> str:
-        """Name of the accuracy, such as `test accuracy`."""
-        return f"{self.images} accuracy"
+    def value(self) -> str:
+        """Name of that number, such as `test accuracy`, or `val_loss` for a custom training."""
+        return _NAMES.get(self.measure.name, self.measure.name)
 
     @property
-    def short_accuracy(self) -> str:
+    def short_value(self) -> str:
         """Heading of a narrow column, such as `val acc %`."""
-        return f"{SHORT[self.images]} acc %"
+        return _HEADINGS.get(self.measure.name, self.measure.name)
+
+    @property
+    def difference(self) -> str:
+        """Name of a difference with its unit, such as `difference, points`."""
+        return "difference, points" if self.measure.is_share else "difference"
 
 
-SHORT = {"test": "test", "validation": "val"}
-"""Kind of images → its short form in column names."""
+_NAMES = {"test_accuracy": "test accuracy", "val_accuracy": "validation accuracy"}
+_HEADINGS = {"test_accuracy": "test acc %", "val_accuracy": "val acc %"}
 
 LADDER = LadderTerms(row="rung", kind="ladder", heading="Gain of each step", compared_with="its parent")
 ABLATION = LadderTerms(
@@ -52,4 +58,4 @@ def terms_of(comparisons: Sequence[RungComparison]) -> LadderTerms:
         rung.parent in (None, FULL_RUNG) for rung in comparisons
     )
     terms = ABLATION if is_ablation else LADDER
-    return replace(terms, images=comparisons[0].measured_on.value) if comparisons else terms
+    return replace(terms, measure=comparisons[0].measure) if comparisons else terms

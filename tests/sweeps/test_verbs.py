@@ -114,7 +114,7 @@ def test_a_ladder_is_run_and_its_steps_are_rows(tmp_path: Path, recorded_runs: P
     found = sweeps.ladder(path, epochs_scale=0.5, runs=recorded_runs, backend="inline")
 
     assert list(found.steps["rung"]) == ["a", "b"]
-    assert found.steps["accuracy"].between(0, 1).all()
+    assert found.steps["value"].between(0, 1).all()
     assert found.summary is not None
     assert [record.config.epochs for record in found.summary.records] == [1, 1]
     said = cli("ladder", path, "--epochs-scale", 0.5, "--runs", recorded_runs, "--backend", "inline").stdout

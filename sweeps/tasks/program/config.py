@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field
@@ -45,6 +45,23 @@ class ProgramConfig(PlainConfig):
     def _paths(self) -> dict[str, Any]:
         """Return the arguments but the seed by their dotted paths."""
         return {**dict(_flat(self.arg, f"{_BLOCK}.")), **dict(_flat(self.__pydantic_extra__ or {}))}
+
+    def without_each(self, *, but: Collection[str]) -> dict[str, Self]:
+        """Return the configuration without each of its arguments, by dotted path.
+
+        Args:
+            but: names of arguments that are kept.
+        """
+        found = {}
+        for path in self._paths():
+            if path.removeprefix(f"{_BLOCK}.") not in but:
+                values = block = self.model_dump()
+                *blocks, last = path.split(".")
+                for name in blocks:
+                    block = block[name]
+                del block[last]
+                found[path] = self.model_validate(values)
+        return found
 
     def canonical(self) -> dict[str, Any]:
         defaults = {"command": list(DEFAULT_COMMAND), "epochs": 0, "passes_seed": False, "arg": {}}

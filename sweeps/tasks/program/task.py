@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cifar_core.common.errors import CheckpointError, ModelError
 from cifar_core.common.source import Source, Sources
@@ -72,6 +72,27 @@ class ProgramTask(Task[ProgramConfig]):
             labels=stored["labels"],
             has_ended=stored["has_ended"],
         )
+
+    def ablated(self, config: ProgramConfig) -> Mapping[str, ProgramConfig]:
+        # Without an argument, the program uses its own default.
+        return config.without_each(but=("epochs", "seed"))
+
+    def retrained(
+        self, config: ProgramConfig, *, epochs: int | None, examples: int | Literal["all"] | None
+    ) -> ProgramConfig:
+        if epochs is None:
+            return config
+        values = config.model_dump()
+        if config.epochs:
+            values["epochs"] = epochs
+        if "epochs" in config.arguments():
+            values["arg"] = {**values["arg"], "epochs": epochs}
+        if not config.epochs and "epochs" not in config.arguments():
+            raise ModelError(
+                f"{self.label(config)} has no argument `epochs`, and its file has no key `epochs`. Change another "
+                "argument in its file"
+            )
+        return ProgramConfig.model_validate(values)
 
     def test_fault(self, config: ProgramConfig) -> str | None:
         return (

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cifar_core.common.user_modules import NETWORK
 from sweeps.analysis.comparison import RungComparison
 from sweeps.analysis.rungs import RungRuns
 from sweeps.core.formatting import is_accuracy, metric_heading, metric_text, short_names
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.difference import Differences
 from sweeps.search.state import SweepState
-from sweeps.tasks.registry import describe
+from sweeps.tasks.registry import describe, task_of
 from sweeps.tasks.values import value_text
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ class Content:
         return any(record.rung is not None for record in self.state.records)
 
     @property
+    def is_of_images(self) -> bool:
+        """Whether networks are trained, and not a function or a program of the user's own."""
+        return all(task_of(record.config).code_kind is NETWORK for record in self.state.records[:1])
+
+    @property
     def is_running(self) -> bool:
         return self.state.driver is not None
 
@@ -180,7 +186,8 @@ class Content:
 
     def domain(self, values: Iterable[float]) -> tuple[float, float]:
         """Return the range of an axis for results of `value`, with a minimum width."""
-        return axis_range(values, least=MIN_AXIS_POINTS if is_accuracy(self.metric) else MIN_AXIS_NATS)
+        least = MIN_AXIS_NATS if self.is_of_images else 0.0
+        return axis_range(values, least=MIN_AXIS_POINTS if is_accuracy(self.metric) else least)
 
     def is_better(self, value: float, other: float) -> bool:
         return value > other if self.maximize else value < other

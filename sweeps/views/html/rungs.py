@@ -21,18 +21,18 @@ from sweeps.views.html.figure import (
     zoom,
 )
 from sweeps.views.html.text import safe, table
-from sweeps.views.ladder_cells import ACCURACY, accuracy_interval, cells_of, difference_interval, difference_text
+from sweeps.views.ladder_cells import VALUE, cells_of, difference_interval, difference_text, value_interval
 from sweeps.views.ladder_terms import INTERVAL_NOTE, terms_of
 
 FINDING_LABELS = {
-    Finding.HIGHER: "significant gain",
-    Finding.LOWER: "significant loss",
+    Finding.BETTER: "significant gain",
+    Finding.WORSE: "significant loss",
     Finding.NOT_SIGNIFICANT: "no significant difference",
     Finding.NOT_COMPARED: "no significance test, one mark per seed",
 }
 _MARKS: Marks = {
-    FINDING_LABELS[Finding.HIGHER]: ("triangle-up", "var(--green)", "var(--green)"),
-    FINDING_LABELS[Finding.LOWER]: ("diamond", "var(--paper)", "var(--purple)"),
+    FINDING_LABELS[Finding.BETTER]: ("triangle-up", "var(--green)", "var(--green)"),
+    FINDING_LABELS[Finding.WORSE]: ("diamond", "var(--paper)", "var(--purple)"),
     FINDING_LABELS[Finding.NOT_SIGNIFICANT]: ("circle", "var(--paper)", "var(--orange)"),
     FINDING_LABELS[Finding.NOT_COMPARED]: ("M0,-1L0,1", "var(--grey)", "var(--grey)"),
 }
@@ -86,7 +86,7 @@ def rungs_section(content: Content) -> str:
             (
                 f'<button type="button" class="pick" aria-pressed="false" data-pick="r{rung.index}" '
                 f'title="highlight in every chart">{cells["rung"]}</button>{origin}{budget}',
-                f"{cells[ACCURACY]}<small>{safe(accuracy_interval(rung))}</small>{kind}",
+                f"{cells[VALUE]}<small>{safe(value_interval(rung))}</small>{kind}",
                 f"{safe(difference_text(rung))}<small>{safe(difference_interval(rung))}</small>",
                 cells["p_holm"],
                 f"{cells['verdict']}{test}{change}",
@@ -99,8 +99,8 @@ def rungs_section(content: Content) -> str:
         )
     heads = (
         terms.row,
-        terms.short_accuracy,
-        "difference, points",
+        terms.short_value,
+        terms.difference,
         "p (Holm)",
         "verdict",
         "runs",
@@ -128,7 +128,7 @@ def rungs_section(content: Content) -> str:
 
 
 def gains_of(comparisons: Sequence[RungComparison]) -> list[Row]:
-    """Return the difference of each rung to its parent in points, or that for each seed without a test."""
+    """Return the difference of each rung to its parent, or that for each seed without a test."""
     return [
         {
             "t": f"r{rung.index}", "name": rung.rung if rung.reduced is None else f"{rung.rung} (reduced)",
@@ -146,7 +146,8 @@ def _chart(content: Content) -> str:
         return "<p>No step can be compared yet. A rung and its parent must be measured on the same images.</p>"
     names = list(dict.fromkeys(row["name"] for row in rows))
     y = listed("name", names=names, grid=True, ticks=False, domain=False)
-    title = "difference to the parent, points"
+    measure = content.comparisons[0].measure
+    title = "difference to the parent, points" if measure.is_share else f"difference of {measure.name} to the parent"
     x = numeric(
         "gain",
         title,
@@ -172,5 +173,6 @@ def _finding(compared: Sequence[RungComparison]) -> str:
     tested = [rung for rung in compared if rung.test is not None]
     if not tested:
         return "No step is tested yet. The marks are the differences for each seed."
-    top = max(tested, key=lambda rung: rung.difference or 0.0)
+    sign = 1 if tested[0].maximize else -1
+    top = max(tested, key=lambda rung: sign * (rung.difference or 0.0))
     return f"The largest gain is that of {top.rung}: {top.verdict}."

@@ -22,7 +22,7 @@ from sweeps.views.html.rungs import rungs_section
 from sweeps.views.html.slices import slices_section
 from sweeps.views.html.text import safe
 from sweeps.views.html.timeline import timeline_section
-from sweeps.views.html.tradeoff import tradeoff_section
+from sweeps.views.html.tradeoff import of_rows, of_rungs, tradeoff_section
 from sweeps.views.html.verdict import verdict_of
 
 Section = tuple[str, str, Callable[[Content], str]]
@@ -60,7 +60,10 @@ def page_of(content: Content) -> str:
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
     )
-    sections = LADDER if content.is_ladder else SEARCH
+    # Only accuracies are drawn against the cost.
+    has_tradeoff = content.is_of_images or bool(of_rungs(content) if content.is_ladder else of_rows(content))
+    every = LADDER if content.is_ladder else SEARCH
+    sections = [section for section in every if section is not _TRADEOFF or has_tradeoff]
     title = safe(content.state.sweep)
     links = "".join(f'<li><a href="#{anchor}">{heading}</a></li>' for anchor, heading, _ in sections)
     verdict = "".join(f"<p>{safe(line)}</p>" for line in verdict_of(content))

@@ -91,12 +91,13 @@ def of_rungs(content: Content) -> list[Configuration]:
         Configuration(
             name=rung.rung,
             mark=f"r{rung.index}",
-            accuracy=rung.accuracy or 0.0,
+            accuracy=rung.value or 0.0,
             error=rung.standard_error,
             parameters=rung.parameters_millions,
             seconds=rung.train_seconds,
         )
         for rung in next(iter(by_protocol(content.comparisons)), [])
+        if rung.measure.is_share
     ]
 
 

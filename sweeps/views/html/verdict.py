@@ -10,7 +10,7 @@ from sweeps.analysis.comparison import Finding, by_protocol, indistinguishable_f
 from sweeps.analysis.equal_seeds import notes_of_records
 from sweeps.analysis.pairs import DID_NOT_LEARN
 from sweeps.core.formatting import accuracy, duration, listed, metric_text, percent, plural
-from sweeps.core.trial import Outcome
+from sweeps.core.trial import MeasuredOn, Outcome
 from sweeps.tasks.registry import describe
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
 from sweeps.views.html.content import Content
@@ -103,21 +103,31 @@ def _ladder(content: Content) -> str:
         return "No rung is measured yet."
     top, *_ = groups[0]
     counts = Counter(rung.finding for rung in content.comparisons)
-    compared = sum(counts[finding] for finding in (Finding.HIGHER, Finding.LOWER, Finding.NOT_SIGNIFICANT))
-    interval = "" if top.ci_low is None else f" (95 % interval {percent(top.ci_low)} to {percent(top.ci_high)} %)"
+    compared = sum(counts[finding] for finding in (Finding.BETTER, Finding.WORSE, Finding.NOT_SIGNIFICANT))
+    interval = (
+        ""
+        if top.ci_low is None or top.ci_high is None
+        else f" (95 % interval {top.measure.interval(top.ci_low, top.ci_high)})"
+    )
     steps = (
-        f"Of {plural(compared, 'tested step')}, {counts[Finding.HIGHER]} gained significantly, {counts[Finding.LOWER]} "
+        f"Of {plural(compared, 'tested step')}, {counts[Finding.BETTER]} gained significantly, {counts[Finding.WORSE]} "
         f"lost significantly, and {counts[Finding.NOT_SIGNIFICANT]} made no significant difference."
         if compared
         else "No step could be tested yet."
     )
     budget = "" if top.reduced is None else " under a reduced budget"
     among = f" of the {len(groups[0])} comparable rungs{budget}" if len(groups) > 1 and len(groups[0]) > 1 else ""
-    alike = [f"{rung.rung} ({accuracy(rung.accuracy)})" for rung in indistinguishable_from_first(groups[0])]
+    alike = [
+        f"{rung.rung} ({top.measure.value(rung.value or 0.0)})" for rung in indistinguishable_from_first(groups[0])
+    ]
     equals = f", not significantly different from {listed(alike, most=4)}" if alike else ""
+    value = top.measure.value(top.value or 0.0)
+    of = f"{top.metric} {value}" if top.measured_on is MeasuredOn.METRIC else f"{value} on the {top.measured_on} images"
+    mean = "highest" if top.maximize else "lowest"
+    equal = "".join(f" Warning: {note}." for note in notes_of_records(content.all_records))
     return (
-        f"The highest mean{among} is that of {top.rung} with {accuracy(top.accuracy)} on the {top.measured_on} images, "
-        f"{plural(top.seeds, 'seed')}{interval}{equals}. {steps}"
+        f"The {mean} mean{among} is that of {top.rung} with {of}, {plural(top.seeds, 'seed')}{interval}{equals}. "
+        f"{steps}{equal}"
     )
 
 

@@ -59,7 +59,7 @@ def run_of(correct: Sequence[int] | np.ndarray, *, seed: int = 0, status: str = 
         seed=seed,
         run_id=f"run{seed}",
         status=status,
-        accuracy=float(answers.mean()),
+        value=float(answers.mean()),
         correct=answers,
         parameters_millions=0.5,
         train_seconds=100.0 + seed,
@@ -142,7 +142,7 @@ class TestStatistics:
         gain = compare_rungs([rung("only", *seeds(639, 651, 630))])[0]
         expected = DescrStatsW([0.639, 0.651, 0.630]).tconfint_mean()
         assert (gain.ci_low, gain.ci_high) == pytest.approx(expected)
-        assert gain.accuracy == pytest.approx(0.64)
+        assert gain.value == pytest.approx(0.64)
         assert gain.ci_kind == "t, 3 seeds"
 
     def test_moderated_variances_are_those_of_smyths_method_with_its_limit(self) -> None:
@@ -198,7 +198,7 @@ class TestStatistics:
 
         assert last(7).test == "paired t over 3 seeds"
         assert last(8).test == "moderated t over 3 seeds"
-        assert last(8).finding is Finding.HIGHER
+        assert last(8).finding is Finding.BETTER
 
     def test_an_interval_ends_where_accuracies_end(self) -> None:
         gain = compare_rungs([rung("only", *seeds(900, 999))])[0]
@@ -227,10 +227,10 @@ class TestStatistics:
         ladder += [rung(f"net-{index}", right(500 + shift), parent="base") for index, shift in enumerate(networks)]
         for each in compare_rungs(ladder):
             if each.difference_low is None or each.difference_high is None:
-                assert each.finding not in (Finding.HIGHER, Finding.LOWER)
+                assert each.finding not in (Finding.BETTER, Finding.WORSE)
                 continue
             excludes = each.difference_low > 1e-9 or each.difference_high < -1e-9
-            assert excludes == (each.finding in (Finding.HIGHER, Finding.LOWER))
+            assert excludes == (each.finding in (Finding.BETTER, Finding.WORSE))
             assert (each.p_holm is not None and each.p_holm <= 0.05) == excludes
 
     def test_holm_counts_runs_and_recipes_and_budgets_apart(self) -> None:
@@ -274,8 +274,8 @@ class TestProperties:
         assert not RECIPE_VERDICT.search(there.verdict)
         assert there.ci_low is not None
         assert there.ci_high is not None
-        assert there.accuracy is not None
-        assert there.ci_low - 1e-9 <= there.accuracy <= there.ci_high + 1e-9
+        assert there.value is not None
+        assert there.ci_low - 1e-9 <= there.value <= there.ci_high + 1e-9
 
     @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=1, max_size=6))
     @settings(max_examples=60, deadline=None)
@@ -302,7 +302,7 @@ class TestVerdicts:
     def test_two_runs_that_differ(self) -> None:
         gain = step([right(639)], [right(680)])
         assert gain.verdict == "these two runs differ significantly (+4.10 points)"
-        assert (gain.finding, gain.test) == (Finding.HIGHER, "McNemar, one run each")
+        assert (gain.finding, gain.test) == (Finding.BETTER, "McNemar, one run each")
 
     def test_two_runs_that_do_not(self) -> None:
         gain = step([right(639)], [right(641)])
@@ -311,7 +311,7 @@ class TestVerdicts:
 
     def test_a_lower_accuracy_is_reported_as_lower(self) -> None:
         gain = step([right(680)], [right(639)])
-        assert (gain.verdict, gain.finding) == ("these two runs differ significantly (-4.10 points)", Finding.LOWER)
+        assert (gain.verdict, gain.finding) == ("these two runs differ significantly (-4.10 points)", Finding.WORSE)
 
     def test_identical_answers(self) -> None:
         gain = step([right(639)], [right(639)])
@@ -584,14 +584,14 @@ class TestDidNotLearn:
         assert found[2].verdict == "not compared: lost did not learn"
         assert [each.status for each in found] == ["complete", "3 did not learn", "complete", "3 did not learn"]
         assert all((each.difference, each.p_value, each.test, each.before) == (None,) * 4 for each in found[1:])
-        assert found[1].accuracy == pytest.approx(0.10166, abs=1e-4)
+        assert found[1].value == pytest.approx(0.10166, abs=1e-4)
         assert [each.rung for each in by_protocol(found)[0]] == ["next", "a"]
 
     def test_a_seed_that_did_not_learn_enters_neither_mean_nor_difference(self) -> None:
         after = [*seeds(640, 652, 652), replace(right(100, seed=3), did_not_learn=True)]
         gain = step(seeds(600, 610, 605, 600), after)
         assert gain.difference == pytest.approx(4.3)
-        assert gain.accuracy == pytest.approx(0.648)
+        assert gain.value == pytest.approx(0.648)
         assert (gain.seeds, gain.status) == (3, "3 complete, 1 did not learn")
 
     def test_single_runs_are_not_compared_by_their_images_either(self) -> None:
@@ -656,12 +656,12 @@ class TestReading:
     def test_budgets_are_not_mixed(self) -> None:
         cut = row("baseline", accuracy=0.3, reduced="epochs × 0.1", config_id="cut")
         rungs = read_rungs(FakeReader(cut, row("baseline")), sweep="ladder")
-        assert [(r.reduced, r.measured[0].accuracy) for r in rungs] == [(None, 0.5), ("epochs × 0.1", 0.3)]
+        assert [(r.reduced, r.measured[0].value) for r in rungs] == [(None, 0.5), ("epochs × 0.1", 0.3)]
 
     def test_an_earlier_configuration_is_left_out_and_counted(self) -> None:
         new = row("baseline", accuracy=0.6, config_id="new", started="2026-01-02T00:00:00Z")
         (only,) = read_rungs(FakeReader(new, row("baseline", seed=1)), sweep="ladder")
-        assert [run.accuracy for run in only.measured] == [0.6]
+        assert [run.value for run in only.measured] == [0.6]
         assert only.status == "complete; excludes 1 run of an earlier configuration"
 
     def test_a_run_without_a_result_has_a_status_and_no_numbers(self) -> None:
@@ -683,7 +683,7 @@ class TestReading:
 
         (only,) = read_rungs(FakeReader(*rows), sweep="ladder")
 
-        assert [(run.seed, run.accuracy, run.images) for run in only.measured] == [(0, 0.4, 100)]
+        assert [(run.seed, run.value, run.images) for run in only.measured] == [(0, 0.4, 100)]
         assert only.left_out == 2
 
     def test_a_complete_run_without_a_validation_accuracy_says_so(self) -> None:
@@ -704,7 +704,7 @@ class TestReading:
     def test_a_tested_run_has_its_numbers(self) -> None:
         recorded = row("baseline", parameters_millions=0.5, train_seconds=20.0, images_per_second=900.0)
         (run,) = read_rungs(FakeReader(recorded), sweep="ladder")[0].runs
-        assert (run.seed, run.run_id, run.status, run.accuracy) == (0, "baseline-0", "complete", 0.5)
+        assert (run.seed, run.run_id, run.status, run.value) == (0, "baseline-0", "complete", 0.5)
         assert (run.parameters_millions, run.train_seconds, run.images_per_second) == (0.5, 20.0, 900.0)
         assert run.correct is not None
         assert run.correct.dtype == bool

@@ -51,8 +51,9 @@ def test_only_another_budget_is_another_run(searched: Path) -> None:
 
 def test_all_images_are_those_that_validation_leaves() -> None:
     config = TrainingConfig.model_validate({"epochs": 2, "data": {"train_size": 300, "validation_size": 2000}})
+    row = {"sweep": "b", "source": None, "measured_on": None}
 
-    plan = plan_of_retraining(config, run="a", sweep="b", source=None, epochs=None, train_size="all")
+    plan = plan_of_retraining(config, run="a", row=row, epochs=None, train_size="all")
 
     assert [config.data.train_size for config in plan.data] == [None]
     assert plan.epochs == 2

@@ -70,15 +70,13 @@ def test_a_search_over_a_function_is_trained_ranked_and_shown(project: Path, cli
     assert cli("doctor", "--runs", "runs").exit_code == 0
 
 
-def test_a_function_is_planned_replicated_and_rerun_but_not_ablated(project: Path, cli: Cli) -> None:
+def test_a_function_is_planned_replicated_rerun_and_compared(project: Path, cli: Cli) -> None:
     file = write_yaml(project, spec())
     assert cli("plan", file).exit_code == 0
     assert cli("run", file, "--backend", "inline", "--runs", "runs").exit_code == 0
 
     replicated = cli("replicate", "curve", "--top", 2, "--seeds", 2, "--backend", "inline", "--runs", "runs")
     again = cli("rerun", "curve-001", "--runs", "runs")
-    ablated = cli("ablate", "curve-001", "--runs", "runs")
-    retrained = cli("retrain", "curve-001", "--epochs", 8, "--runs", "runs")
 
     assert replicated.exit_code == 0, replicated.output
     assert "bit for bit" in again.stdout, again.output
@@ -94,9 +92,6 @@ def test_a_function_is_planned_replicated_and_rerun_but_not_ablated(project: Pat
     assert row["metric_std"] > 0
     assert f"{first}: {row['search_value']:.4f} in the search" in replicated.stdout
     assert "no significance test: two single" in cli("compare", "curve-000-s0", "curve-001-s0", "--runs", "runs").stdout
-    assert (ablated.exit_code, retrained.exit_code) == (2, 2)
-    assert "`sweeps ablate` is for networks" in ablated.stderr
-    assert "`sweeps retrain` is for networks" in retrained.stderr
 
 
 def test_a_killed_function_resumes_after_its_last_saved_epoch(project: Path, cli: Cli) -> None:

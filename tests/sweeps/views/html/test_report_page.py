@@ -168,7 +168,7 @@ class TestCases:
 def rung(name: str, index: int, *accuracies: float, parent: str | None = None, reduced: str | None = None) -> RungRuns:
     runs = tuple(
         RungRun(
-            seed=seed, run_id=f"{name}{seed}", status="complete", accuracy=share,
+            seed=seed, run_id=f"{name}{seed}", status="complete", value=share,
             correct=np.arange(1000) < 1000 * share, parameters_millions=1.0 + index, train_seconds=10.0,
         )
         for seed, share in enumerate(accuracies)
