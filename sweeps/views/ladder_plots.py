@@ -196,7 +196,7 @@ def _metric_figure(rungs: Sequence[RungRuns]) -> Figure:
 
     drawn = [rung for rung in rungs if any(run.epochs for run in rung.runs)]
     figure = Figure(figsize=(13, max(5.2, 1.6 + 0.27 * len(drawn))), layout="constrained")
-    axes = figure.subplots()
+    (axes,) = figure.subplots(1, 1, squeeze=False).flat
     for index, rung in enumerate(drawn):
         values = mean_curve(rung, field=rung.measure.name)
         label = rung.name if rung.reduced is None else f"{rung.name} (reduced)"

@@ -316,7 +316,7 @@ class TestVerdicts:
     def test_identical_answers(self) -> None:
         gain = step([right(639)], [right(639)])
         assert gain.verdict == "these two runs are correct on exactly the same images"
-        assert cells_of(gain)["difference_points"] == "+0.00"
+        assert cells_of(gain)["difference"] == "+0.00"
 
     def test_a_recipe_that_is_better(self) -> None:
         gain = step(seeds(600, 610, 605), seeds(640, 652, 652))

@@ -17,19 +17,19 @@ from rich.console import Console
 from sweeps.analysis.comparison import RungComparison, compare_rungs
 from sweeps.analysis.rungs import RungRun, RungRuns
 from sweeps.core.formatting import PLAIN_WIDTH
+from sweeps.core.measure import TEST_ACCURACY
 from sweeps.core.results import EpochResult
 from sweeps.search.state import SweepState
 from sweeps.views.html.content import Content
 from sweeps.views.html.rungs import rungs_section
-from sweeps.views.ladder_cells import ACCURACY, cells_of
+from sweeps.views.ladder_cells import CELLS, VALUE, cells_of, csv_name
 from sweeps.views.ladder_files import write_ladder
 from sweeps.views.ladder_plots import curves_figure, ladder_figure, mean_curve, png_bytes
 from sweeps.views.ladder_table import print_ladder, to_csv
 
 REDUCED = "epochs × 0.1, 5,000 images"
 NUMBERS = (
-    ACCURACY, "ci_low_percent", "ci_high_percent", "difference_points", "difference_low",
-    "difference_high", "p_holm", "verdict",
+    VALUE, "ci_low", "ci_high", "difference", "difference_low", "difference_high", "p_holm", "verdict",
 )  # fmt: skip
 COSTS = ("parameters_millions", "train_seconds", "images_per_second")
 
@@ -109,10 +109,9 @@ def test_terminal_csv_page_and_picture_show_the_same_numbers(tmp_path: Path) -> 
     shown = compare_rungs(rungs)
     to_csv(shown, tmp_path / "ladder.csv")
     with (tmp_path / "ladder.csv").open(encoding="utf-8", newline="") as file:
-        rows = [
-            {name if name != "test_accuracy_percent" else ACCURACY: text for name, text in row.items()}
-            for row in csv.DictReader(file)
-        ]
+        cell = {csv_name(name, TEST_ACCURACY): name for name in CELLS}
+        assert {"test_accuracy_percent", "ci_low_percent", "difference_points"} <= set(cell)
+        rows = [{cell[name]: text for name, text in row.items()} for row in csv.DictReader(file)]
     assert [cells_of(rung) for rung in shown] == rows
     page_rows = re.findall(r'<tr[^>]*><th scope="row">.*?</tr>', in_page(rungs))
     terminal = blocks(in_terminal(shown), shown)
