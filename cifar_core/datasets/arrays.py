@@ -39,7 +39,7 @@ def listing_of_arrays(source: str, parts: Sequence[ArrayPart], *, class_names: A
     for each in parts:
         name = source if each.part is None else f"{source} ({each.part})"
         found = np.asarray(each.images)
-        error = _image_error(found)
+        error = image_error(found)
         given = np.asarray(each.labels)
         if given.ndim == 2 and given.shape[1] == 1:
             given = given[:, 0]
@@ -100,7 +100,8 @@ def _label_errors(
     return errors
 
 
-def _image_error(images: npt.NDArray[Any]) -> str | None:
+def image_error(images: npt.NDArray[Any]) -> str | None:
+    """Return why an array does not contain N×H×W×3 or N×H×W images as uint8; None if it does."""
     if images.dtype != np.uint8:
         hint = ": multiply by 255 and convert with .astype('uint8')" if images.dtype.kind == "f" else ""
         return f"images are {images.dtype}, not uint8 from 0 to 255{hint}"

@@ -17,6 +17,7 @@ from sweeps.cli.completion import COMPLETE_VARIABLE, answer_shell, completion
 from sweeps.cli.data import data
 from sweeps.cli.doctor import doctor
 from sweeps.cli.effects import effects
+from sweeps.cli.evaluate import evaluate
 from sweeps.cli.export import export
 from sweeps.cli.finalize import finalize
 from sweeps.cli.gc import gc
@@ -92,7 +93,7 @@ sweeps.add_section(
     "View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, replay, report, ui
 )
 sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
-sweeps.add_section("Confirm", replicate, finalize, rerun)
+sweeps.add_section("Confirm", replicate, finalize, evaluate, rerun)
 sweeps.add_section("Use", retrain, predict, export)
 sweeps.add_section("Maintain", import_record, doctor, repair, gc, rm, schema, completion)
 

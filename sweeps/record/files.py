@@ -30,8 +30,33 @@ class RunFiles:
         run = self._runs.get(key)
         return None if run is None or tag in run.tags else run.run_id
 
-    def store(self, run_id: str, files: Mapping[str, bytes], *, tag: str) -> None:
-        """Add files to a run, then the tag.
+    def run_id(self, key: str) -> str | None:
+        """Return the id of a trial's run; None if it does not exist."""
+        run = self._runs.get(key)
+        return None if run is None else run.run_id
+
+    def tag(self, key: str, tag: str) -> str | None:
+        """Return the value of a tag of a trial's run; None if it lacks the tag or does not exist."""
+        run = self._runs.get(key)
+        return None if run is None else run.tags.get(tag)
+
+    def store(
+        self,
+        run_id: str,
+        files: Mapping[str, bytes],
+        *,
+        tag: str,
+        value: str | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add files and metrics to a run, then the tag.
+
+        Args:
+            run_id: of the run.
+            files: name to content.
+            tag: name of the tag.
+            value: of the tag; None for the number of files.
+            metrics: name to value.
 
         Raises:
             RecordError: The store cannot be written.
@@ -43,4 +68,6 @@ class RunFiles:
                 relocate_artifacts(path)
             client = connect(self._uri)
             log_files(client, run_id, files)
-            client.set_tag(run_id, tag, str(len(files)))
+            for name, number in (metrics or {}).items():
+                client.log_metric(run_id, name, number)
+            client.set_tag(run_id, tag, str(len(files)) if value is None else value)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cifar_core.common.files import read_regular
 from sweeps.core.errors import DiskFullError, StoreError, is_disk_full
+from sweeps.core.formatting import listed
 from sweeps.store.files import error_reason, read_file
 
 ACCESS_LOG = "test_looks.jsonl"
@@ -30,17 +31,30 @@ class TestSetAccess:
     sweep: str
     runs: tuple[str, ...]
     """Keys of the evaluated runs."""
+    data: str = ""
+    """Name and fingerprint of a further test set, `gaussian_noise (3f2a91bc...)`; empty for the sweep's own."""
+
+    def line(self) -> str:
+        """Return the access as a line of the log."""
+        fields = asdict(self)
+        return json.dumps(fields if self.data else {name: fields[name] for name in fields if name != "data"}) + "\n"
 
 
-def record_access(runs: Path, *, sweep: str, keys: Sequence[str]) -> TestSetAccess:
+def record_access(runs: Path, *, sweep: str, keys: Sequence[str], data: str = "") -> TestSetAccess:
     """Add an access to the log. Call it before the test images are opened, so that each access is recorded.
+
+    Args:
+        runs: The runs folder.
+        sweep: Sweep of the evaluated runs.
+        keys: Their keys.
+        data: See `TestSetAccess`.
 
     Raises:
         DiskFullError: The disk is full.
         StoreError: The log cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    access = TestSetAccess(when=now, who=f"{_user()}@{socket.gethostname()}", sweep=sweep, runs=tuple(keys))
+    access = TestSetAccess(when=now, who=f"{_user()}@{socket.gethostname()}", sweep=sweep, runs=tuple(keys), data=data)
     _append(runs, [access])
     return access
 
@@ -71,7 +85,7 @@ def _append(runs: Path, accesses: Sequence[TestSetAccess]) -> None:
         with path.open("a", encoding="utf-8") as file:
             # A crash may have left an incomplete line.
             torn = before and not before.endswith(b"\n")
-            file.write(("\n" if torn else "") + "".join(json.dumps(asdict(access)) + "\n" for access in accesses))
+            file.write(("\n" if torn else "") + "".join(access.line() for access in accesses))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -94,23 +108,35 @@ def read_accesses(runs: Path, *, sweep: str | None = None) -> Iterator[TestSetAc
             found = TestSetAccess(**fields | {"runs": tuple(map(str, fields["runs"]))})
         except (ValueError, TypeError, KeyError, RecursionError):
             continue  # a line left incomplete by a crash
-        if all(isinstance(text, str) for text in (found.when, found.who, found.sweep)) and sweep in (None, found.sweep):
+        texts = (found.when, found.who, found.sweep, found.data)
+        if all(isinstance(text, str) for text in texts) and sweep in (None, found.sweep):
             yield found
 
 
 def describe_accesses(runs: Path, sweep: str | None) -> list[str]:
-    """Return one line per sweep with the number of accesses and the last one."""
+    """Return one line per sweep with the number of accesses and the last one, and one for its further test sets."""
     by_sweep: dict[str, list[TestSetAccess]] = {}
     try:
         for access in read_accesses(runs, sweep=sweep):
             by_sweep.setdefault(access.sweep, []).append(access)
     except StoreError as error:
         return [f"the number of test-set accesses is unknown: {error}"]
-    return [
-        f"the test set was opened {'once' if len(accesses) == 1 else f'{len(accesses)} times'} for {name}, last by "
-        f"{accesses[-1].who} at {accesses[-1].when}"
-        for name, accesses in by_sweep.items()
-    ]
+    lines = []
+    for name, accesses in by_sweep.items():
+        own, further = ([each for each in accesses if bool(each.data) == is_further] for is_further in (False, True))
+        sets = listed(dict.fromkeys(each.data for each in further), most=_LISTED)
+        lines += [_opened("the test set was", own, name)] if own else []
+        lines += [_opened(f"further test sets ({sets}) were", further, name)] if further else []
+    return lines
+
+
+_LISTED = 3
+"""Further test sets that a line names."""
+
+
+def _opened(what: str, accesses: Sequence[TestSetAccess], sweep: str) -> str:
+    times, last = "once" if len(accesses) == 1 else f"{len(accesses)} times", accesses[-1]
+    return f"{what} opened {times} for {sweep}, last by {last.who} at {last.when}"
 
 
 def _user() -> str:

@@ -45,8 +45,8 @@ class NpzReader(Reader):
 
     def list(self, argument: str) -> Listing:
         file, source = existing(argument, kind="npz"), f"npz:{argument}"
-        arrays = _arrays(file, source)
-        parts = {part: pair for part, names in _NAMES.items() if (pair := _pair(arrays, names)) is not None}
+        arrays = read_archive(file, source)
+        parts = {part: pair for part in _NAMES if (pair := named_pair(arrays, part)) is not None}
         if not parts or (None not in parts and "train" not in parts):
             raise DataError(
                 f"{source} contains {', '.join(sorted(arrays)) or 'no array'}: save it as "
@@ -62,7 +62,12 @@ class NpzReader(Reader):
         )
 
 
-def _arrays(file: Path, source: str) -> dict[str, npt.NDArray[Any]]:
+def read_archive(file: Path, source: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of an archive by their names.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         with np.load(file, allow_pickle=False) as stored:
             if not isinstance(stored, np.lib.npyio.NpzFile):
@@ -71,6 +76,8 @@ def _arrays(file: Path, source: str) -> dict[str, npt.NDArray[Any]]:
     except DataError:
         raise
     except ValueError as error:
+        if not zipfile.is_zipfile(file):
+            raise DataError(f"{source} is no NumPy archive: save one with np.savez") from None
         if "pickle" in str(error):
             raise DataError(
                 f"{source} contains Python objects, which are not read: save class names as np.array(names, dtype=str) "
@@ -81,10 +88,11 @@ def _arrays(file: Path, source: str) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{source} cannot be read: {error}") from None
 
 
-def _pair(
-    arrays: dict[str, npt.NDArray[Any]], names: tuple[tuple[str, str], ...]
+def named_pair(
+    arrays: dict[str, npt.NDArray[Any]], part: DataPart | None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    for images, labels in names:
+    """Return images and labels of a part, or of an archive without parts; None if it has none."""
+    for images, labels in _NAMES[part]:
         if images in arrays and labels in arrays:
             return arrays[images], arrays[labels]
     return None

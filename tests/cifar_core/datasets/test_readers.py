@@ -216,7 +216,7 @@ class TestFolders:
 
         notes = prepared("folder:photos").report.notes
 
-        assert any("(.txt)" in note for note in notes)
+        assert any("1 .txt" in note for note in notes)
         assert any("loose.png" in note for note in notes)
         assert not any("DS_Store" in note for note in notes)
 

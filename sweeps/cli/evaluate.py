@@ -1,0 +1,121 @@
+"""`sweeps evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sweeps.cli.options import A_RUN_OR_SWEEP, FILE, runs_option
+from sweeps.cli.param_types import SWEEP_OR_RUN
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeps.use.further_tests import Evaluated, FurtherResults
+
+
+@click.command()
+@click.argument("name", type=SWEEP_OR_RUN, metavar="RUN|SWEEP", help=A_RUN_OR_SWEEP)
+@click.option(
+    "--on",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="SOURCE",
+    help="Test set: npy:FILE with its labels next to it, npy:FOLDER for all such files in it, or npz:FILE with images "
+    "and labels; repeatable.",
+)
+@click.option(
+    "--labels",
+    type=FILE,
+    help="Labels of npy sources.  [default: NAME_labels.npy next to NAME_data.npy, else labels.npy]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@runs_option
+def evaluate(name: str, sources: tuple[str, ...], labels: Path | None, as_json: bool, runs: Path) -> None:
+    """Evaluate a finalized configuration on further test sets, such as CIFAR-10.1 and CIFAR-10-C.
+
+    All runs of the configuration that `sweeps finalize`, or a ladder, has evaluated on the test part of their own data
+    are evaluated, and each once per test set: a second call prints the recorded result. Each access is appended to
+    test_looks.jsonl like that of `finalize`, with the name and the fingerprint of the test set. A file of CIFAR-10-C
+    has a result for each severity.
+
+    \b
+    Example:
+      sweeps evaluate quick --on npy:cifar10.1_v6_data.npy
+      sweeps evaluate quick --on npy:CIFAR-10-C --json
+      sweeps evaluate ladder/deep --on npz:street.npz
+    """
+    from sweeps.cli.terminal import console
+    from sweeps.record.reader import MlflowReader
+    from sweeps.use.further_tests import evaluate as open_test_sets
+
+    found = open_test_sets(
+        MlflowReader(runs),
+        name,
+        sources,
+        runs=runs,
+        labels=labels,
+        on_measure=lambda text: click.echo(text, err=True),
+    )
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+    else:
+        _print(found, console())
+
+
+def _print(found: Evaluated, output: Console) -> None:
+    from rich.table import Table
+
+    from sweeps.core.formatting import plural, print_sentence
+    from sweeps.views.show import print_confusion
+
+    severities = max(len(each.runs[0].accuracies) for each in found.results)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("test set", overflow="fold")
+    for heading in ("images", "runs", "acc %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for number in range(1, severities + 1) if severities > 1 else ():
+        table.add_column(f"severity {number}" if number == 1 else str(number), justify="right", no_wrap=True)
+    own = found.own_accuracies
+    table.add_row("own test part", "", str(len(own)), _mean(own), style="dim")
+    for each in found.results:
+        table.add_row(each.name, f"{each.images:,}", str(len(each.runs)), *_cells(each))
+    if len(found.results) > 1:
+        means = [sum(run.accuracy for run in each.runs) / len(each.runs) for each in found.results]
+        table.add_row("mean of these", "", "", _mean_of(means), style="bold")
+    output.print(table)
+    confusions = [run.confusion for run in found.results[0].runs]
+    if len(found.results) == 1 and None not in confusions:
+        summed = [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*confusions, strict=True)]
+        print_confusion(summed, output, class_names=found.class_names, heading="acc %")
+    done = f"{plural(found.measured, 'evaluation')} of {found.name}"
+    print_sentence(output, done if found.measured else "nothing to evaluate: all results are already recorded")
+    for line in found.accesses:
+        print_sentence(output, line)
+
+
+def _cells(results: FurtherResults) -> list[str]:
+    by_severity = list(zip(*(run.accuracies for run in results.runs), strict=True))
+    cells = [_mean([run.accuracy for run in results.runs])]
+    return cells + ([_mean_of(values) for values in by_severity] if len(by_severity) > 1 else [])
+
+
+def _mean(values: Sequence[float]) -> str:
+    """Return the mean of runs with its 95 % interval, in percent."""
+    from sweeps.analysis.statistics import mean_and_interval
+    from sweeps.core.formatting import percent
+
+    mean, low, high = mean_and_interval(values)
+    return percent(mean) if low is None or high is None else f"{percent(mean)} ({percent(low)}–{percent(high)})"
+
+
+def _mean_of(values: Sequence[float]) -> str:
+    from sweeps.core.formatting import percent
+
+    return percent(sum(values) / len(values))
