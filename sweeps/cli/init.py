@@ -13,10 +13,12 @@ from sweeps.cli.param_types import YAML_FILE
 from sweeps.core.errors import SweepError
 
 if TYPE_CHECKING:
-    from cifar_core.config import TrainingConfig
+    from cifar_core.config import DataConfig, TrainingConfig
 
 DEFAULT_NETWORKS = ("simple", "deep", "resnet", "vgg")
 LEAST_SECONDS = 60
+SIZE = 32
+"""Default side of custom images in pixels."""
 
 
 @click.command()
@@ -24,6 +26,15 @@ LEAST_SECONDS = 60
     "file", type=YAML_FILE, required=False, help="File to write.  [default: sweep.yaml, with --ladder ladder.yaml]"
 )
 @click.option("--name", help="Name of the sweep.  [default: the file's name]")
+@click.option(
+    "--data",
+    "source",
+    metavar="SOURCE",
+    help="Data set of your own, as in `sweeps data`, such as folder:photos.  [default: cifar10]",
+)
+@click.option(
+    "--image-size", type=click.IntRange(8, 1024), help="Side of the images of --data in pixels, even.  [default: 32]"
+)
 @click.option("--time", metavar="TIME", default="10m", show_default=True, help="Time budget, such as 2h.")
 @click.option(
     "--model",
@@ -63,6 +74,8 @@ LEAST_SECONDS = 60
 def init(
     file: Path | None,
     name: str | None,
+    source: str | None,
+    image_size: int | None,
     time: str,
     networks: tuple[str, ...],
     method: Literal["bayes", "random", "grid"],
@@ -86,6 +99,7 @@ def init(
     Example:
       sweeps init
       sweeps init mine.yaml --time 30m --model resnet --model nets:Tiny
+      sweeps init photos.yaml --data folder:photos --image-size 64
       sweeps init steps.yaml --ladder --time 1h
       sweeps init near.yaml --from quick-017
       sweeps init mine.yaml --from wandb.yaml
@@ -99,6 +113,10 @@ def init(
         raise click.UsageError("--from searches a continuous range of learning rates. Use --method bayes or random.")
     if around and networks:
         raise click.UsageError("--from uses the network of the run. Leave --model out.")
+    if around and source:
+        raise click.UsageError("--from uses the data of the run. Leave --data out.")
+    if image_size and not source:
+        raise click.UsageError("--image-size is for a data set of your own. Name it with --data.")
     path = _path(file, name, ladder=ladder, force=force)
     seconds = _seconds(time)
 
@@ -115,11 +133,13 @@ def init(
     except ValueError as error:
         raise SweepError(f"{error}. Set the name with `--name`.") from None
     config = _recorded(around, runs) if around else None
+    data = _data(source, image_size)
     starter = Starter(
         name=named,
         path=path,
         time=time.replace(" ", ""),
-        networks=tuple(dict.fromkeys(networks)) or DEFAULT_NETWORKS,
+        networks=tuple(dict.fromkeys(networks)) or _default_networks(data),
+        data=data,
         is_ladder=ladder,
         method=method,
         early=early and (config is None or config.epochs > 1),
@@ -130,7 +150,7 @@ def init(
     slots = local_slots(Resources(), Limits())
     with terminal_copy() as console, stage(console, "timing the networks on this machine"):
         if config is None:
-            _check_networks(starter.networks)
+            _check_networks(starter.networks, starter.data)
         sized = size_of_starter(starter, available=seconds, slots=slots.count, probe=ImageProbe(threads=slots.cpus))
     _write(path, sized.text)
     longer = f". It stops after {time}, before its end" if sized.seconds > seconds else ""
@@ -207,15 +227,54 @@ def _seconds(time: str) -> float:
     return seconds
 
 
-def _check_networks(networks: tuple[str, ...]) -> None:
+def _data(source: str | None, image_size: int | None) -> DataConfig:
+    """Return the data set, which is prepared first."""
+    from pydantic import ValidationError
+
+    from cifar_core.common.progress import Reporter
+    from cifar_core.common.validation import explain
+    from cifar_core.config import TEST_SHARE, DataConfig
+    from cifar_core.datasets.about import CIFAR10
+    from cifar_core.datasets.known import prepare_source
+
+    if source in (None, CIFAR10):
+        return DataConfig()
+    size = image_size or SIZE
+    if size % 2:
+        raise click.UsageError(f"--image-size {size}: use an even number")
+    prepare_source(str(source), image_size=size, test_share=TEST_SHARE, reporter=Reporter())
+    try:
+        return DataConfig.model_validate({"source": source, "image_size": size})
+    except ValidationError as error:
+        raise SweepError(f"--data: {'; '.join(explain(error))}") from None
+
+
+def _default_networks(data: DataConfig) -> tuple[str, ...]:
+    """Return the default networks that accept the images."""
+    from pydantic import ValidationError
+
+    from cifar_core.config import ModelConfig, TrainingConfig
+
+    def accepts(name: str) -> bool:
+        try:
+            TrainingConfig(model=ModelConfig(name=name), data=data)
+        except ValidationError:
+            return False
+        return True
+
+    return tuple(filter(accepts, DEFAULT_NETWORKS))
+
+
+def _check_networks(networks: tuple[str, ...], data: DataConfig) -> None:
     from pydantic import ValidationError
 
     from cifar_core.common.validation import explain
     from cifar_core.config import TrainingConfig
     from sweeps.driver.dry_runs import check_networks
 
+    values = data.model_dump()
     try:
-        check_networks([TrainingConfig.model_validate({"model": {"name": network}}) for network in networks])
+        check_networks([TrainingConfig.model_validate({"model": {"name": each}, "data": values}) for each in networks])
     except ValidationError as error:
         raise SweepError(f"--model: {'; '.join(explain(error))}") from None
 

@@ -58,7 +58,7 @@ def size_of_starter(starter: Starter, *, available: float, slots: int, probe: Pr
     """
     best: SizedFile | None = None
     # A recorded configuration keeps its size.
-    for size in SIZES[:1] if starter.around is not None else SIZES:
+    for size in SIZES[:1] if starter.around is not None else list(map(starter.fitted, SIZES)):
         sized = (_ladder if starter.is_ladder else _sweep)(starter, size, available * USED_SHARE, slots, probe)
         if best is not None and (sized.seconds > available * USED_SHARE or 0 < sized.run_cap < TARGET_TRIALS):
             break

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cifar_core.common.user_modules import is_import_path
-from cifar_core.config import TrainingConfig
+from cifar_core.config import TEST_SHARE, DataConfig, TrainingConfig
 from sweeps.files.scale import SIZED
 from sweeps.files.schema import FileKind, schema_file
 from sweeps.files.yaml_file import dump_yaml, flow_text
@@ -47,7 +47,7 @@ _NETWORK = """\
 """
 
 _REST_OF_BASE = """\
-  data: {{train_size: {train_size}, validation_size: {validation_size}}}  # of CIFAR-10's 50,000 training images
+  data: {data}  # of {images}
   optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
   schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
 parameters:  # searched: `values` to choose from, or a range from `min` to `max`
@@ -69,7 +69,7 @@ _SEARCHED = """\
   optimizer.lr: {min: 0.001, max: 0.3, distribution: log_uniform_values}  # uniform in the logarithm
   optimizer.weight_decay: {values: [0, 0.0005, 0.005]}
   data.batch_size: {values: [32, 64, 128]}  # images of one train step
-  data.normalization: {values: [none, cifar10, imagenet]}
+  data.normalization: {values: [none, DATASET, imagenet]}
   data.augmentation: {values: [none, flip, flip-crop]}  # or flip-erase-crop, pad-flip-gray-crop
 """
 
@@ -83,13 +83,13 @@ _LADDER = """\
 description: Gain of each change relative to the previous rung
 base:  # configuration of the first rung: any field of a training configuration
   epochs: {epochs}  # passes over the training images
-  data: {{train_size: {train_size}}}  # of CIFAR-10's 50,000 training images
+  data: {data}  # of {images}
   optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw
   model: {first}  # others: `sweeps inspect models`; your own: nets:Tiny
 rungs:  # in order; each changes the previous rung, or the one it names
   - name: baseline
   - name: normalized
-    data: {{normalization: cifar10}}  # none | cifar10 | imagenet
+    data: {{normalization: {dataset}}}  # none | {dataset} | imagenet
   - name: augmented
     data: {{augmentation: flip-crop}}  # or flip, flip-erase-crop, pad-flip-gray-crop
   - name: cosine
@@ -101,6 +101,10 @@ _RUNG = """\
     from: cosine  # the rung that it changes and is compared with
     model: {network}
 """
+
+
+VALIDATION_SHARE = 0.125
+"""Share of the training images of a custom data set that is held out for validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +128,8 @@ class Starter:
     time: str
     """As in the file: 10m."""
     networks: tuple[str, ...]
+    data: DataConfig = field(default_factory=DataConfig)
+    """The data set; its numbers of images follow from the size."""
     is_ladder: bool = False
     method: Literal["bayes", "random", "grid"] = "bayes"
     early: bool = True
@@ -145,6 +151,7 @@ class Starter:
         sized = [name for name in self.networks if name in SIZED]
         custom = [name for name in self.networks if is_import_path(name)]
         first, *others = self.networks
+        whose = "CIFAR-10's " if self.data.about is None else ""
         description = f"Search of {'width and training' if sized else 'the training'} of {', '.join(self.networks)}"
         if self.around is not None:
             description = f"Search around {self.around_name}: learning rate, weight decay, batch size"
@@ -162,6 +169,9 @@ class Starter:
             "replicates": self.replicates,
             "networks": ", ".join(map(_scalar, self.networks)),
             "first": _network(first, size),
+            "data": flow_text(self._data(size)),
+            "images": f"{whose}{self.data.total_images:,} training images",
+            "dataset": self._normalization,
             **vars(size),
             "widths": list(size.widths),
             "of_sized": f", when: {{model.name: [{', '.join(sized)}]}}" if others else "",
@@ -175,7 +185,35 @@ class Starter:
             return parts.format_map(values) + _around(self.around)
         parts += _BASE + _REST_OF_BASE + _NETWORKS if others else _BASE + _NETWORK + _REST_OF_BASE
         space = (parts + (_WIDTH if sized else "") + (_OPTIONS if custom else "")).format_map(values)
-        return space + (_GRID if self.method == "grid" else _SEARCHED)
+        return space + (_GRID if self.method == "grid" else _SEARCHED.replace("DATASET", self._normalization))
+
+    def fitted(self, size: Size) -> Size:
+        """Return a size with no more images than the data set has."""
+        data = self.data
+        if data.about is None:
+            return size
+        held_out = data.about.validation_images or max(data.classes, int(data.total_images * VALIDATION_SHARE))
+        most = data.total_images - (0 if data.has_own_validation or self.is_ladder else held_out)
+        return replace(
+            size,
+            train_size=min(max(size.train_size, data.classes), most),
+            validation_size=min(max(size.validation_size, data.classes), held_out),
+        )
+
+    @property
+    def _normalization(self) -> str:
+        return "cifar10" if self.data.about is None else "dataset"
+
+    def _data(self, size: Size) -> dict[str, Any]:
+        data = self.data
+        own = {} if data.about is None else {"source": data.source, "image_size": data.image_size}
+        validation_size = 0 if self.is_ladder else size.validation_size
+        taken = 0 if data.has_own_validation else validation_size
+        # Without train_size, images that are added later are trained on.
+        is_all = data.about is not None and size.train_size + taken >= data.total_images
+        sizes = {"train_size": 0 if is_all else size.train_size, "validation_size": validation_size}
+        share = {} if data.test_share == TEST_SHARE else {"test_share": data.test_share}
+        return own | share | {name: count for name, count in sizes.items() if count}
 
 
 def schema_reference(path: Path, kind: FileKind) -> str:
@@ -195,7 +233,7 @@ def _around(config: TrainingConfig) -> str:
     batches = {max(1, batch // 2), batch, min(2 * batch, config.train_images())}
     content = {
         "start_with": [{"optimizer.lr": lr, "optimizer.weight_decay": decay, "data.batch_size": batch}],
-        "base": config.canonical() | {"seed": config.seed},
+        "base": config.canonical() | {"data": _data_of(config), "seed": config.seed},
         "parameters": {
             "optimizer.lr": {"min": lr / 4, "max": lr * 4, "distribution": "log_uniform_values"},
             "optimizer.weight_decay": {"values": sorted({0.0, 0.0005, 0.005, decay})},
@@ -204,6 +242,13 @@ def _around(config: TrainingConfig) -> str:
     }
     # Through JSON, which converts tuples to lists.
     return dump_yaml(json.loads(json.dumps(content)))
+
+
+def _data_of(config: TrainingConfig) -> dict[str, Any]:
+    """Return the fields of the data that differ from their defaults; the canonical ones lack a custom data set."""
+    data = config.data
+    own = {"source": data.source, "image_size": data.image_size, "test_share": data.test_share}
+    return ({} if data.about is None else own) | data.canonical()
 
 
 def _network(name: str, size: Size) -> str:

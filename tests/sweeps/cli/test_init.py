@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from photo_sets import write_folder
 from sweep_fakes import Cli, tiny, write_yaml
 
 from cifar_core.config import TrainingConfig
@@ -101,6 +102,26 @@ def test_every_option_writes_a_valid_file(case: str, cli: Cli, tmp_path: Path, m
     assert [line for line in text.splitlines() if len(line) > 120 and "$schema" not in line] == []
 
 
+@pytest.mark.parametrize("kind", ["run", "ladder"])
+def test_a_file_for_own_images_fits_their_number_and_is_planned(
+    kind: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEPS_DATA_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    write_folder(Path("photos"), images=12)
+    chosen = ("--ladder",) if kind == "ladder" else ("--model", "simple")
+
+    written = cli("init", "mine.yaml", "--data", "folder:photos", "--image-size", "16", *chosen)
+
+    assert written.exit_code == 0, written.output
+    data = yaml.safe_load(Path("mine.yaml").read_text())["base"]["data"]
+    held_out = {} if kind == "ladder" else {"validation_size": 3}
+    assert data == {"source": "folder:photos", "image_size": 16} | held_out
+    planned = cli("plan", "mine.yaml", "--no-probe")
+    assert planned.exit_code == 0, planned.output
+    assert "cifar10" not in Path("mine.yaml").read_text()
+
+
 def test_the_path_of_the_schema_exists(cli: Cli, tmp_path: Path) -> None:
     assert cli("init", tmp_path / "mine.yaml", *SIMPLE).exit_code == 0
     elsewhere = (tmp_path / "mine.yaml").read_text().splitlines()[0].partition("$schema=")[2]
@@ -125,6 +146,9 @@ REFUSED = {
     "an unknown network": (("mine.yaml", "--model", "resnte"), "did you mean 'resnet'?"),
     "a network of one's own that is not there": (("mine.yaml", "--model", "nosuch:Net"), "nosuch"),
     "a ladder by grid": (("mine.yaml", "--ladder", "--method", "grid"), "ladder"),
+    "an image size without own images": (("mine.yaml", "--image-size", "64"), "--data"),
+    "images that are not there": (("mine.yaml", "--data", "folder:nowhere"), "does not exist: correct the path"),
+    "images of a recorded run": (("mine.yaml", "--from", "quick-003", "--data", "folder:nowhere"), "--data"),
     "an unknown run": (("mine.yaml", "--from", "quick-003"), "quick-003"),
 }
 
