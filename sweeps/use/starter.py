@@ -233,7 +233,7 @@ def _around(config: TrainingConfig) -> str:
     batches = {max(1, batch // 2), batch, min(2 * batch, config.train_images())}
     content = {
         "start_with": [{"optimizer.lr": lr, "optimizer.weight_decay": decay, "data.batch_size": batch}],
-        "base": config.canonical() | {"data": _data_of(config), "seed": config.seed},
+        "base": config.canonical() | _own_data(config) | {"seed": config.seed},
         "parameters": {
             "optimizer.lr": {"min": lr / 4, "max": lr * 4, "distribution": "log_uniform_values"},
             "optimizer.weight_decay": {"values": sorted({0.0, 0.0005, 0.005, decay})},
@@ -244,11 +244,13 @@ def _around(config: TrainingConfig) -> str:
     return dump_yaml(json.loads(json.dumps(content)))
 
 
-def _data_of(config: TrainingConfig) -> dict[str, Any]:
-    """Return the fields of the data that differ from their defaults; the canonical ones lack a custom data set."""
+def _own_data(config: TrainingConfig) -> dict[str, Any]:
+    """Return the block of a custom data set with its source, which the canonical block lacks; nothing for CIFAR-10."""
     data = config.data
+    if data.about is None:
+        return {}
     own = {"source": data.source, "image_size": data.image_size, "test_share": data.test_share}
-    return ({} if data.about is None else own) | data.canonical()
+    return {"data": own | data.canonical()}
 
 
 def _network(name: str, size: Size) -> str:

@@ -100,6 +100,16 @@ def test_a_run_is_repeated_bit_for_bit_after_its_folder_is_gone(tmp_path: Path, 
     assert "bit for bit" in result.stdout, result.output
 
 
+def test_a_file_around_a_run_names_its_data(tmp_path: Path, cli: Cli) -> None:
+    cli("run", write_yaml(tmp_path, spec()), "--backend", "inline", "--runs", "runs")
+
+    result = cli("init", "near.yaml", "--from", "photos-000", "--time", "1m", "--runs", "runs")
+
+    assert result.exit_code == 0, result.output
+    data = load_spec(Path("near.yaml")).space.config({}).data
+    assert (data.source, data.image_size, data.validation_size) == ("folder:photos", 16, 6)
+
+
 def test_a_recorded_configuration_is_read_without_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = config()
     text = before.model_dump_json()
