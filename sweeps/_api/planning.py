@@ -17,7 +17,7 @@ from sweeps.files.settings import Resources
 from sweeps.files.sweep import SweepSpec, load_spec
 from sweeps.files.yaml_file import flatten, read_yaml
 from sweeps.views.printed import Printed
-from sweeps.views.tables import space_table
+from sweeps.views.tables import print_fitting, print_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,8 +105,6 @@ class SweepPlan(Plan):
 
     def print_to(self, console: Console) -> None:
         """Print the space, the first configurations, trials, slots, time."""
-        from rich.table import Table
-
         from sweeps.core.formatting import duration, plural, print_sentence, short_names
         from sweeps.tasks.values import short_value
 
@@ -116,12 +114,12 @@ class SweepPlan(Plan):
         shared = ({"epochs": epochs} if epochs else {}) | flatten(about.shared_values)
         fixed = {path: value for path, value in shared.items() if path not in {*about.parameters, *_INTERNAL}}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
-        console.print(space_table(about.space))
-        first = Table("trial", *short_names(list(about.parameters)), box=None, header_style="bold", pad_edge=False)
-        for number, config in enumerate(self.first):
-            drawn = config.dotted()
-            first.add_row(str(number), *(short_value(drawn.get(path)) for path in about.parameters))
-        console.print(first)
+        print_space(about.space, console)
+        drawn = [config.dotted() for config in self.first]
+        columns = {"trial": [str(number) for number in range(len(drawn))]}
+        for heading, path in zip(short_names(list(about.parameters)), about.parameters, strict=True):
+            columns[heading] = [short_value(values.get(path)) for values in drawn]
+        print_fitting(columns, console, left=columns)
         combinations = about.space.cardinality
         of = "" if combinations is None else f" of {combinations} combinations"
         target = about.metric.target

@@ -27,13 +27,15 @@ def doctor(runs: Path, fix: bool, as_json: bool) -> None:
       sweeps doctor --fix
       sweeps doctor --json
     """
+    from sweeps.cli.terminal import console
+    from sweeps.core.formatting import print_sentence
     from sweeps.upkeep.doctor import Verdict, examine, report
 
-    lines = []
+    lines, output = [], console()
     for line in examine(runs, fix=fix):
         lines.append(line)
         if not as_json:
-            click.echo(f"{line.verdict:<8} {line.check}: {line.text}")
+            print_sentence(output, f"{line.verdict:<8} {line.check}: {line.text}")
     if as_json:
         click.echo(json.dumps(report(lines), indent=2, ensure_ascii=False))
     has_problem = any(line.verdict is Verdict.PROBLEM for line in lines)

@@ -29,17 +29,19 @@ def list_sweeps(runs: Path) -> None:
     Example:
       sweeps list
     """
+    from sweeps.cli.terminal import console
+    from sweeps.core.formatting import print_sentence
     from sweeps.search.state import read_state, sweep_names
     from sweeps.views.status import headline
 
-    names = sweep_names(runs)
+    names, output = sweep_names(runs), console()
     if not names:
         click.echo(f"no sweep under {runs} yet. Run `sweeps run experiments/quick.yaml` to start one.")
     for name in names:
         try:
-            click.echo(headline(read_state(runs, name)))
+            print_sentence(output, headline(read_state(runs, name)))
         except SweepError as error:  # an unreadable sweep must not hide the others
-            click.echo(f"{name}: {error}")
+            print_sentence(output, f"{name}: {error}")
 
 
 @click.command()

@@ -94,6 +94,8 @@ class Column:
             return accuracy(value)
         if self.unit is Unit.SECONDS:
             return self.cell(value)
+        if isinstance(value, bool):
+            return str(value).lower()
         return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -28,6 +28,7 @@ from sweeps.record.columns import RECORD_COLUMNS, column_of
 from sweeps.tasks.registry import task_named, task_of
 from sweeps.views.columns import status_text
 from sweeps.views.names import NamedRuns, group_of
+from sweeps.views.tables import print_fitting
 
 if TYPE_CHECKING:
     from sweeps.record.reader import RecordReader
@@ -42,27 +43,33 @@ def print_named(named: NamedRuns, reader: RecordReader, console: Console, *, run
     print_sentence(
         console, f"{named.name}: a configuration with {len(named.rows)} runs; {_ranking_text(named, reader)}"
     )
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    metric = named.defining_row["metric"] or "val_accuracy"
-    values = [] if metric == "val_accuracy" else [metric_heading(metric)]
-    shown = [
-        RECORD_COLUMNS[name]
-        for name in ("val_accuracy", "test_accuracy", "train_seconds")
-        if not values or any(row[name] is not None for row in named.rows)
-    ]
-    headings = [column.heading for column in shown]
-    for heading in ("run", "seed", "status", "epochs", *values, *headings, ""):
-        table.add_column(heading, justify="left" if heading in ("run", "status", "") else "right", no_wrap=True)
-    for row in named.rows:
-        cells = [metric_cell(metric, row["metric_value"]) for _ in values]
-        cells += [column.cell(row[column.name]) for column in shown]
-        kind = "confirming" if row in named.confirming else "search" if row["replicate_of"] is None else ""
-        kind = kind if row["rung"] is None else ""
-        table.add_row(named.run_name(row), str(row["seed"]), status_text(row), str(row["epochs"] or 0), *cells, kind)
-    console.print(table)
+    print_fitting(_runs(named), console, left=("run", "status", "of"))
     print_values({name: value for name, value in named.defining_row.items() if name not in RECORD_COLUMNS}, console)
     run = named.run_name(named.row)
     print_sentence(console, f"curve and log of its representative run: `{command_on('show', run, runs=runs)}`")
+
+
+def _runs(named: NamedRuns) -> dict[str, list[str]]:
+    """Return heading → cells of the runs of a configuration; empty columns are left out."""
+    metric = named.defining_row["metric"] or "val_accuracy"
+    columns = {
+        "run": [named.run_name(row) for row in named.rows],
+        "seed": [str(row["seed"]) for row in named.rows],
+        "status": [status_text(row) for row in named.rows],
+        "epochs": [str(row["epochs"] or 0) for row in named.rows],
+    }
+    if metric != "val_accuracy":
+        columns[metric_heading(metric)] = [metric_cell(metric, row["metric_value"]) for row in named.rows]
+    for column in (RECORD_COLUMNS[name] for name in ("val_accuracy", "test_accuracy", "train_seconds")):
+        columns[column.heading] = [column.cell(row[column.name]) for row in named.rows]
+    columns["of"] = [_kind(row, named) if row["rung"] is None else "" for row in named.rows]
+    return {heading: cells for heading, cells in columns.items() if any(cells)}
+
+
+def _kind(row: Row, named: NamedRuns) -> str:
+    if row in named.confirming:
+        return "confirmation"
+    return "search" if row["replicate_of"] is None else ""
 
 
 def _ranking_text(named: NamedRuns, reader: RecordReader) -> str:

@@ -16,7 +16,7 @@ from sweeps.store.folder import SweepFolder
 from sweeps.tasks.registry import task_named
 from sweeps.tasks.values import value_text
 from sweeps.views.status import headline
-from sweeps.views.tables import print_columns
+from sweeps.views.tables import print_space
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ def print_sweep(sweep: str, reader: MlflowReader, console: Console, *, runs: Pat
         print_sentence(console, f"rungs: {', '.join(rungs)}")
     searched = {path.removeprefix(_PARAMETERS): p for path, p in definition.items() if path.startswith(_PARAMETERS)}
     if searched:
-        print_columns(_space(searched, fixed), console, left=("parameter", "values", "active when"))
+        print_space(_space(searched, fixed), console)
         _print_best(state, list(searched), console)
     _print_file(sweep, reader, console)
     print_sentence(console, f"see also: `sweeps leaderboard {sweep}`, `sweeps status {sweep}`, `sweeps report {sweep}`")
@@ -58,11 +58,10 @@ def _print_file(sweep: str, reader: MlflowReader, console: Console) -> None:
         return
     if content is not None:
         print_sentence(console, "file of the last run:")
-        for line in content.splitlines():
-            print_sentence(console, f"  {line}")
+        console.print(content.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
 
 
-def _space(searched: dict[str, Any], fixed: dict[str, Any]) -> dict[str, list[str]]:
+def _space(searched: dict[str, Any], fixed: dict[str, Any]) -> SearchSpace:
     base: dict[str, Any] = {}
     for path, value in fixed.items():
         block = base
@@ -71,12 +70,7 @@ def _space(searched: dict[str, Any], fixed: dict[str, Any]) -> dict[str, list[st
             block = block.setdefault(parent, {})
         block[last] = value
     parameters = {path: Parameter.model_validate(each) for path, each in searched.items()}
-    space = SearchSpace(parameters=parameters, base=base, task=task_named(base.get("train")))
-    rows = space.describe()
-    columns = {
-        heading: [row[index] for row in rows] for index, heading in enumerate(("parameter", "values", "active when"))
-    }
-    return {heading: cells for heading, cells in columns.items() if any(cells)}
+    return SearchSpace(parameters=parameters, base=base, task=task_named(base.get("train")))
 
 
 def _print_best(state: SweepState, paths: list[str], console: Console) -> None:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sweeps.core.formatting import PLAIN_WIDTH
+from sweeps.core.formatting import PLAIN_WIDTH, print_sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,6 +91,24 @@ def space_table(space: SearchSpace) -> Table:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row[: len(headings)]))
     return table
+
+
+def print_space(space: SearchSpace, console: Console) -> None:
+    """Print the parameters of a search space; cells wrap on a terminal."""
+    if console.is_terminal:
+        console.print(space_table(space))
+        return
+    headings = ("parameter", "values", "active when")
+    columns = {heading: [row[index] for row in space.describe()] for index, heading in enumerate(headings)}
+    print_columns({heading: cells for heading, cells in columns.items() if any(cells)}, console, left=headings)
+
+
+def print_fitting(columns: Columns, console: Console, *, left: Collection[str], at_least: int = 2) -> None:
+    """Print the columns that fit the screen, and the headings of the others below them."""
+    shown, left_out = columns_that_fit(columns, width=screen_width(console), at_least=at_least)
+    print_columns(shown, console, left=left)
+    if left_out:
+        print_sentence(console, f"columns that do not fit: {', '.join(left_out)}", style="dim")
 
 
 def _print_lines(lines: Sequence[str], console: Console, *, style: str | None) -> None:

@@ -325,7 +325,7 @@ class TestShow:
         text = cli("show", "tiny", "--runs", trained).stdout
 
         assert "2 complete" in text
-        assert "  run_cap: 2" in text.partition("file of the last run:")[2]
+        assert "\nrun_cap: 2\n" in text.partition("file of the last run:")[2]
         assert re.search(r"^optimizer\.lr +0\.01 \| 0\.02 \| 0\.03 \| 0\.05$", text, re.MULTILINE)
         assert "data.train_size 300" in text
         assert re.search(r"best in the search: trial \d \(optimizer\.lr 0\.0", text)
@@ -377,7 +377,7 @@ class TestShow:
         result = cli("show", name, "--runs", trained)
 
         assert result.exit_code == 2
-        assert "Name a run as SWEEP/TRIAL" in result.stderr
+        assert "Name a run as SWEEP/NUMBER, such as tiny/0" in result.stderr
 
 
 class TestStatusAndList:
