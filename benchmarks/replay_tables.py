@@ -51,6 +51,8 @@ class Table:
         """Return a true value as a share of the way from the best configuration (0) to the median one (1)."""
         values = [curve.true_value for curve in (self.curves[index] for index in range(len(self.curves)))]
         best, median = self.curves.best, float(np.nanmedian(values))
+        if median == best:  # most configurations are equally good
+            return float(value != best)
         return (value - best) / (median - best)
 
 
