@@ -35,7 +35,8 @@ def reader_of(source: str) -> tuple[Reader, str]:
         return found[0], source
     if is_path:
         raise DataError(f"{source} is no data set: write one of {forms()}")
-    raise DataError(f"unknown data source {source!r}: {closest(kind, [CIFAR10, *READERS])}. Write one of {forms()}")
+    hint = closest(kind, [CIFAR10, *READERS]).partition("Known")[0] if colon else "there is no such path. "
+    raise DataError(f"unknown data source {source!r}: {hint}Write one of {forms()}")
 
 
 def forms() -> str:

@@ -141,7 +141,8 @@ def _remarks(comparisons: Sequence[RungComparison], left_out: Sequence[str], ter
             f"seeds of both {terms.row}s."
         )
     cut = sorted({rung.reduced for rung in comparisons if rung.reduced is not None})
-    remarks += [f"Reduced budget ({text}): these are not results of the full {terms.kind}." for text in cut]
+    if cut:
+        remarks.append(f"Reduced budget ({'; '.join(cut)}): these are not results of the full {terms.kind}.")
     if left_out:
         remarks.append(f"columns that do not fit: {', '.join(left_out)} (the CSV file and the report have all columns)")
     return remarks
