@@ -87,12 +87,14 @@ def comparisons_of(path: Path) -> list[RungComparison]:
             change=row["change"],
             reduced=None if row["budget"] == "full" else row["budget"],
             measured_on=MeasuredOn.TEST if column.startswith("test") else MeasuredOn.VALIDATION,
+            metric=column.removesuffix("_percent"),
+            maximize=True,
             images=None,
             protocol=(),
             status=row["status"],
             seeds=int(row["runs"]),
-            accuracies=(),
-            accuracy=accuracies[row["rung"]],
+            values=(),
+            value=accuracies[row["rung"]],
             ci_low=_number(row["ci_low_percent"], 100),
             ci_high=_number(row["ci_high_percent"], 100),
             ci_kind=row["interval"],
@@ -127,7 +129,7 @@ def _finding(row: Mapping[str, str]) -> Finding:
         return Finding.NOT_COMPARED
     if float(row["p_holm"]) > ALPHA:
         return Finding.NOT_SIGNIFICANT
-    return Finding.HIGHER if float(row["difference_points"]) > 0 else Finding.LOWER
+    return Finding.BETTER if float(row["difference_points"]) > 0 else Finding.WORSE
 
 
 def take_table(new: Path, old: Path, *, rungs: Sequence[str]) -> bool:

@@ -117,6 +117,18 @@ def test_the_committed_results_are_of_rungs_that_their_file_has(name: str) -> No
     assert measured <= {(rung.name, rung.parent or "") for rung in LADDER_PAGE["rungs_of"](name)}
 
 
+@pytest.mark.parametrize("name", ["ladder-laptop", "climb-laptop-final", "ladder"])
+def test_the_picture_of_a_committed_table_has_its_verdicts(name: str) -> None:
+    drawn = LADDER_PAGE["comparisons_of"](ROOT / "experiments" / "results" / f"{name}.csv")
+    assert drawn[0].finding == "start"
+    for rung in drawn[1:]:
+        is_open = "no significant" in rung.verdict or "do not differ" in rung.verdict
+        assert (rung.finding in ("better", "worse")) == (not is_open), rung
+        if rung.finding in ("better", "worse"):
+            assert (rung.value > rung.before) == (rung.finding == "better"), rung
+    assert LADDER_PAGE["ladder_figure"](drawn).axes
+
+
 def test_rungs_run_again_replace_their_lines_in_the_order_of_the_ladder(tmp_path: Path) -> None:
     old, new = tmp_path / "old.csv", tmp_path / "new.csv"
     columns = "rung,from,budget,runs,accuracy,difference_points\n"

@@ -243,7 +243,7 @@ def test_two_seeds_show_both_differences_in_every_view_and_no_test(tmp_path: Pat
 
     for view in (in_terminal(shown), picture, row, cells["differences_by_seed"]):
         assert "+0.70, -4.00" in view
-    assert [cells[name] for name in ("difference", "p_value", "p_holm", "test")] == [""] * 4
+    assert [cells[name] for name in ("difference_points", "p_value", "p_holm", "test")] == [""] * 4
     assert "1 more common seed needed" in cells["verdict"]
     for view in (in_terminal(shown), picture):
         assert not re.search(r"\bp 0|McNemar|higher|lower", view)
