@@ -71,7 +71,7 @@ OTHER_FOLDER = "Change to the folder in which you started the sweep, or add --ru
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean quick or quick-2?` with at most three close names; empty if there is none."""
-    near = difflib.get_close_matches(name, list(known), n=3)
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -308,7 +308,7 @@ class TestLeaderboard:
     def test_a_missing_sweep_suggests_the_closest_name(self, trained: Path, cli: Cli) -> None:
         result = cli("leaderboard", "tyni", "--runs", trained)
         assert result.exit_code == 2
-        assert "did you mean 'tiny'?" in result.stderr
+        assert "Did you mean tiny?" in result.stderr
 
     def test_a_filter_without_matches_explains_the_empty_json(self, trained: Path, cli: Cli) -> None:
         result = cli("leaderboard", "--runs", trained, "--where", "val_accuracy > 60", "--json")

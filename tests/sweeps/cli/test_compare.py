@@ -98,6 +98,7 @@ def configuration(name: str, *accuracies: float, rung: str | None = None, **chan
         {
             "run_id": f"{name}{seed}", "seed": seed, "status": "complete", "val_accuracy": accuracy, "rung": rung,
             "test_accuracy": None, "protocol": "p", "replicate_of": 0, "did_not_learn": 0,
+            "metric": "val_accuracy",
         } | changes
         for seed, accuracy in enumerate(accuracies, start=1)
     )  # fmt: skip

@@ -142,6 +142,7 @@ def test_a_table_in_a_pipe_has_the_width_of_columns(columns: int | None) -> None
     )
 
     table = said.stdout[said.stdout.index("trial ") : said.stdout.index("20 trials")].splitlines()
+    table = [line for line in table if not line.startswith("columns that do not fit")]
     assert max(map(len, table)) in range((columns or 100) - 9, (columns or 100) + 1)
 
 
