@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cifar_core.datasets.reader import Listing
+from cifar_core.datasets.stored import new_array
 from cifar_core.errors import ImageError
 from cifar_core.image_file import ImageSource, read_image_and_size
 
@@ -94,6 +95,14 @@ def decode(
     )
 
 
+def already_decoded(scratch: Path) -> int:
+    """Return the number of images that an interrupted call has decoded."""
+    try:
+        return int((np.load(scratch / _TABLE, mmap_mode="r")["status"] != _PENDING).sum())
+    except (OSError, ValueError):
+        return 0
+
+
 def _arrays(
     scratch: Path, count: int, *, image_size: int, stamp: str
 ) -> tuple[np.memmap[Any, np.dtype[np.uint8]], np.memmap[Any, np.dtype[np.void]]]:
@@ -111,8 +120,8 @@ def _arrays(
     for name in (_ABOUT, _FAULTS):
         (scratch / name).unlink(missing_ok=True)
     shape = (count, image_size, image_size, 3)
-    images = np.lib.format.open_memmap(scratch / _IMAGES, mode="w+", dtype=np.uint8, shape=shape)
-    facts = np.lib.format.open_memmap(scratch / _TABLE, mode="w+", dtype=_FACTS, shape=(count,))
+    images = new_array(scratch / _IMAGES, dtype=np.uint8, shape=shape)
+    facts = new_array(scratch / _TABLE, dtype=_FACTS, shape=(count,))
     (scratch / _ABOUT).write_text(json.dumps(about))
     return images, facts
 

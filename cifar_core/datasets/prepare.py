@@ -8,6 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from cifar_core.common.progress import Reporter
 from cifar_core.datasets.about import DataAbout, Triple
-from cifar_core.datasets.decode import decode
+from cifar_core.datasets.decode import already_decoded, decode
 from cifar_core.datasets.duplicates import MOST_COMPARED, blocks_of, group_images
 from cifar_core.datasets.errors import DataError
 from cifar_core.datasets.partition import PARTS, group_hashes, parts_of, require_every_class
@@ -50,6 +51,9 @@ def find_prepared(source: str, *, image_size: int, test_share: float) -> Prepare
     if noted is not None and noted.get("stamp") == reader.stamp(argument):
         prepared = read_prepared(folder_of(str(noted.get("fingerprint"))))
         if prepared is not None:
+            # Other sources may have the same images, but other faults.
+            with contextlib.suppress(KeyError, TypeError):
+                return replace(prepared, report=Report(**noted["report"]))
             return prepared
     command = f"sweeps data {source}" + ("" if image_size == 32 else f" --image-size {image_size}")
     why = "is not prepared" if noted is None else "has changed since it was prepared"
@@ -91,8 +95,16 @@ def prepare(
                 stamp=stamp,
                 reporter=reporter,
             )
-            note_source(key, {"source": source, "stamp": stamp, "fingerprint": prepared.about.fingerprint})
+            noted = {"source": source, "stamp": stamp, "fingerprint": prepared.about.fingerprint}
+            note_source(key, noted | {"report": asdict(prepared.report)})
+    except KeyboardInterrupt:
+        reporter.info("The images that were read are kept: run the same command again to resume.")
+        raise
     except OSError as error:
+        if error.filename is not None and not Path(error.filename).is_relative_to(default_root()):
+            raise DataError(
+                f"{source}: {error.filename} cannot be read ({error.strerror}): change its permissions"
+            ) from error
         raise DataError(
             f"{source} cannot be prepared in {default_root()} ({error.strerror or error}): make the folder writable, "
             "free some space, or set SWEEPS_DATA_DIR to another folder"
@@ -139,7 +151,9 @@ def _prepare(
     reporter: Reporter,
 ) -> Prepared:
     entries = listing.entries
-    with reporter.stage(f"reading {len(entries):,} images of {source}", steps=len(entries)) as advance:
+    done = already_decoded(scratch)
+    resumed = f", resuming after {done:,}" if done else ""
+    with reporter.stage(f"reading {len(entries):,} images of {source}{resumed}", steps=len(entries)) as advance:
         decoded = decode(listing, scratch, image_size=image_size, stamp=stamp, on_image=advance)
     readable = np.flatnonzero(decoded.is_readable_N)
     unreadable = [(entries[index].place, fault) for index, fault in sorted(decoded.faults.items())]
@@ -158,7 +172,12 @@ def _prepare(
     share = None if "test" in given else test_share
     if len(number) < 2:
         raise DataError(f"{source} has one class, {listing.class_names[0]!r}: a classification needs at least two")
-    require_every_class(counts_PK, listing.class_names, source=source, share=share)
+    try:
+        require_every_class(counts_PK, listing.class_names, source=source, share=share)
+    except DataError as error:
+        if not unreadable:
+            raise
+        raise DataError(f"{error}. {len(unreadable)} images cannot be read, such as {unreadable[0][0]}") from None
     is_copy_N = np.ones(len(kept), dtype=bool)
     is_copy_N[np.unique(decoded.digests_N[readable], return_index=True)[1]] = False
     is_alike_N = groups_N != np.arange(len(kept))
@@ -238,13 +257,9 @@ def _write(
         )
         write_meta(scratch, about, report)
         folder = folder_of(about.fingerprint)
-        existing = read_prepared(folder)
-        if existing is None:
+        if read_prepared(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
             scratch.replace(folder)
-        else:
-            # The same images under other names, or from another place.
-            (scratch / "meta.json").replace(folder / "meta.json")
     return Prepared(folder=folder, about=about, report=report, already_there=False)
 
 

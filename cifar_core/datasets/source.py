@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
-from cifar_core.common.errors import closest
 from cifar_core.common.family import members
+from cifar_core.common.user_modules import is_import_path
 from cifar_core.datasets.about import CIFAR10
 from cifar_core.datasets.errors import DataError
 from cifar_core.datasets.reader import Reader
@@ -35,7 +36,12 @@ def reader_of(source: str) -> tuple[Reader, str]:
         return found[0], source
     if is_path:
         raise DataError(f"{source} is no data set: write one of {forms()}")
-    hint = closest(kind, [CIFAR10, *READERS]).partition("Known")[0] if colon else "there is no such path. "
+    near = difflib.get_close_matches(kind, [CIFAR10, *READERS], n=1)
+    hint = f"did you mean {near[0]!r}? " if near and colon else ""
+    if not colon:
+        hint = "there is no such path. "
+    elif not near and is_import_path(source):
+        hint = f"there is no {kind.replace('.', '/')}.py in {Path.cwd()} nor such a module installed. "
     raise DataError(f"unknown data source {source!r}: {hint}Write one of {forms()}")
 
 

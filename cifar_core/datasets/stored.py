@@ -92,6 +92,18 @@ def folder_of(fingerprint: str) -> Path:
     return default_root() / fingerprint
 
 
+def new_array(file: Path, *, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[Any]]:
+    """Return a new array of zeros that is mapped to a file, with its space on the disk.
+
+    Raises:
+        OSError: the disk is full. Without the space, writing to the array would end the process.
+    """
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    with file.open("r+b") as stored:
+        os.posix_fallocate(stored.fileno(), 0, file.stat().st_size)
+    return array
+
+
 def write_part(
     folder: Path,
     part: DataPart,
@@ -114,7 +126,7 @@ def write_part(
         places: names of the part's images.
     """
     shape = (len(indices_M), *images_NHWC.shape[1:])
-    stored = np.lib.format.open_memmap(folder / f"{part}_images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    stored = new_array(folder / f"{part}_images.npy", dtype=np.uint8, shape=shape)
     for begin in range(0, len(indices_M), CHUNK):
         stored[begin : begin + CHUNK] = images_NHWC[indices_M[begin : begin + CHUNK]]
     stored.flush()

@@ -126,6 +126,7 @@ def init(
     from sweeps.files.settings import Limits, Resources, check_name
     from sweeps.system.output import stage, terminal_copy
     from sweeps.tasks.image_probe import ImageProbe
+    from sweeps.use.data_source import prepared_data
     from sweeps.use.starter import Starter
 
     try:
@@ -133,7 +134,7 @@ def init(
     except ValueError as error:
         raise SweepError(f"{error}. Set the name with `--name`.") from None
     config = _recorded(around, runs) if around else None
-    data = _data(source, image_size)
+    data = prepared_data(source or "cifar10", image_size=image_size or SIZE)
     starter = Starter(
         name=named,
         path=path,
@@ -225,28 +226,6 @@ def _seconds(time: str) -> float:
     if not LEAST_SECONDS <= seconds < float("inf"):
         raise SweepError(f"--time: {time!r} is too short. Give at least 1m.")
     return seconds
-
-
-def _data(source: str | None, image_size: int | None) -> DataConfig:
-    """Return the data set, which is prepared first."""
-    from pydantic import ValidationError
-
-    from cifar_core.common.progress import Reporter
-    from cifar_core.common.validation import explain
-    from cifar_core.config import TEST_SHARE, DataConfig
-    from cifar_core.datasets.about import CIFAR10
-    from cifar_core.datasets.known import prepare_source
-
-    if source in (None, CIFAR10):
-        return DataConfig()
-    size = image_size or SIZE
-    if size % 2:
-        raise click.UsageError(f"--image-size {size}: use an even number")
-    prepare_source(str(source), image_size=size, test_share=TEST_SHARE, reporter=Reporter())
-    try:
-        return DataConfig.model_validate({"source": source, "image_size": size})
-    except ValidationError as error:
-        raise SweepError(f"--data: {'; '.join(explain(error))}") from None
 
 
 def _default_networks(data: DataConfig) -> tuple[str, ...]:

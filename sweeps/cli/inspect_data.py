@@ -26,6 +26,16 @@ MAX_ROWS = 60
 
 
 @click.command()
+@click.argument(
+    "source", default="cifar10", help="Data set, as in `sweeps data`, such as folder:photos.  [default: cifar10]"
+)
+@click.option(
+    "--image-size",
+    type=click.IntRange(8, 1024),
+    default=32,
+    show_default=True,
+    help="Side of the images of a data set of your own in pixels, even.",
+)
 @click.option("--count", type=click.IntRange(1, 30), default=8, show_default=True, help="Images per class.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the selection.")
 @click.option(
@@ -36,44 +46,58 @@ MAX_ROWS = 60
     help="test: for viewing only. No search or trial receives these images.",
 )
 @picture_options
-def images(count: int, seed: int, split: Literal["train", "test"], out: Path | None, opens: bool, runs: Path) -> None:
-    """Draw examples of the ten classes from the training or the test images, with the size of each class.
+def images(
+    source: str,
+    image_size: int,
+    count: int,
+    seed: int,
+    split: Literal["train", "test"],
+    out: Path | None,
+    opens: bool,
+    runs: Path,
+) -> None:
+    """Draw examples of each class from the training or the test images, with the size of the class.
 
     \b
     Example:
       sweeps inspect images --seed 1
       sweeps inspect images --split test
+      sweeps inspect images folder:photos --image-size 64
     """
     import numpy as np
 
-    from cifar_core.data.images import CLASS_NAMES
-    from cifar_core.data.load import load_test_images, load_training_images
+    from cifar_core.data.images import names_of
+    from cifar_core.data.of_config import load_part
     from sweeps.pictures.grids import image_grid
+    from sweeps.use.data_source import prepared_data
 
+    data = prepared_data(source, image_size=image_size)
+    names = names_of(data)
     # Viewing images measures nothing, so it is not logged as a test-set access.
-    of = load_test_images() if split == "test" else load_training_images()[0]
+    of = load_part(data, split)
     what = "test images" if split == "test" else "training images"
-    rng = np.random.default_rng(seed)
-    chosen = [rng.choice(np.flatnonzero(of.labels_N == k), count, replace=False) for k in range(len(CLASS_NAMES))]
-    counts = np.bincount(of.labels_N, minlength=len(CLASS_NAMES)).tolist()
-    title = "CIFAR-10: the ten classes"
+    rng, sizes = np.random.default_rng(seed), np.bincount(of.labels_N, minlength=len(names)).tolist()
+    chosen = [
+        rng.choice(np.flatnonzero(of.labels_N == k), min(count, size), replace=False) for k, size in enumerate(sizes)
+    ]
+    title = "CIFAR-10: the ten classes" if data.about is None else f"{source}: {len(names)} classes"
     subtitle = f"{count} of each among the {len(of):,} {what}, drawn with seed {seed}"
     png = image_grid(
         [list(of.images_NHWC[indices]) for indices in chosen],
-        labels=CLASS_NAMES,
+        labels=names,
         title=title,
         subtitle=subtitle,
-        notes=[f"{each:,} images" for each in counts],
+        notes=[f"{each:,} images" for each in sizes],
     )
     rows = [
-        (name, str(each), " ".join(map(str, indices)))
-        for name, each, indices in zip(CLASS_NAMES, counts, chosen, strict=True)
+        (name, str(each), " ".join(map(str, indices))) for name, each, indices in zip(names, sizes, chosen, strict=True)
     ]
+    of_source = "" if data.about is None else f"-{source}"
     picture = Picture(
         png=png,
-        name=("images" if split == "train" else "images-test") + (f"-seed-{seed}" if seed else ""),
+        name=f"images{of_source}" + ("" if split == "train" else "-test") + (f"-seed-{seed}" if seed else ""),
         title=title,
-        alt=f"A grid of small photographs, a row for each of {', '.join(CLASS_NAMES)}: {subtitle}.",
+        alt=f"A grid of small photographs, a row for each of {', '.join(names)}: {subtitle}.",
         notes=(f"{subtitle}.",),
         headings=("class", what, "shown image numbers"),
         rows=rows,

@@ -158,5 +158,5 @@ def print_confusion(
     for index, (name, counts) in enumerate(zip(class_names, confusion, strict=True)):
         wrong = sorted(((n, class_names[k]) for k, n in enumerate(counts) if n and k != index), reverse=True)
         others = ", ".join(f"{other} {count}" for count, other in wrong)
-        table.add_row(name, percent(counts[index] / max(sum(counts), 1)), others)
+        table.add_row(name, percent(counts[index] / sum(counts)) if sum(counts) else "", others)
     console.print(table)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cifar_core.datasets.arrays import ArrayPart, listing_of_arrays
 from cifar_core.datasets.errors import DataError
@@ -40,13 +41,13 @@ class CifarReader(Reader):
         root, files = _files(argument)
         parts = []
         for part, names in files.items():
-            batches = [_load(root / name, source) for name in names]
-            pixels = np.concatenate([np.asarray(batch["data"], dtype=np.uint8) for batch in batches])
-            labels = [label for batch in batches for label in _labels(batch)]
-            images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+            batches = [_batch(root / name, source) for name in names]
+            images = np.concatenate([images for images, _ in batches])
+            labels = [label for _, labels in batches for label in labels]
             parts.append(ArrayPart(part=part, images=images, labels=np.array(labels)))
         meta = next((_load(root / name, source) for name in _META if (root / name).is_file()), {})
-        class_names = meta.get("fine_label_names", meta.get("label_names"))
+        found = meta.get("fine_label_names", meta.get("label_names"))
+        class_names = found and [name.decode() if isinstance(name, bytes) else name for name in found]
         return listing_of_arrays(source, parts, class_names=class_names, place=root.name)
 
 
@@ -58,9 +59,15 @@ def _files(argument: str) -> tuple[Path, dict[DataPart, tuple[str, ...]]]:
     raise DataError(f"cifar:{argument} lacks files such as data_batch_1 and test_batch: unpack the archive completely")
 
 
-def _labels(batch: dict[str, Any]) -> list[int]:
-    found: list[int] = batch.get("labels", batch.get("fine_labels", []))
-    return found
+def _batch(file: Path, source: str) -> tuple[npt.NDArray[np.uint8], list[int]]:
+    """Return the images, N×32×32×3, and the labels of a file."""
+    content = _load(file, source)
+    pixels, labels = content.get("data"), content.get("labels", content.get("fine_labels"))
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
+        raise DataError(f"{source}: {file.name} is not a file of CIFAR: it has no data of uint8 in rows of 3072 bytes")
+    if not isinstance(labels, list) or len(labels) != len(pixels):
+        raise DataError(f"{source}: {file.name} is not a file of CIFAR: it has no label for each image")
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -81,4 +88,5 @@ def _load(file: Path, source: str) -> dict[str, Any]:
         raise DataError(f"{source}: {file.name} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise DataError(f"{source}: {file.name} is not a file of CIFAR")
-    return content
+    # The names are bytes in files that Python 3 has written.
+    return {name.decode("latin1") if isinstance(name, bytes) else str(name): each for name, each in content.items()}

@@ -61,8 +61,10 @@ class CsvReader(Reader):
 def _text(argument: str, file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"csv:{argument} cannot be read as UTF-8 text: {error}") from None
+    except OSError as error:
+        raise DataError(f"csv:{argument} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"csv:{argument} is not UTF-8 text ({error}): save it as UTF-8") from None
 
 
 def read_rows(argument: str) -> list[tuple[Path, str, DataPart | None, int]]:

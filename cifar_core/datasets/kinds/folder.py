@@ -115,7 +115,11 @@ def _parts(root: Path) -> list[tuple[Path, DataPart | None]]:
 def _files(root: Path) -> Iterator[Path]:
     """Yield the files below a folder in the order of their names, links to folders followed, each folder once."""
     seen = set[str]()
-    for folder, folders, files in os.walk(root, followlinks=True):
+
+    def fail(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}): change its permissions") from None
+
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=fail):
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()

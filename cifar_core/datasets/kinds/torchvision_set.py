@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,15 @@ def _name(argument: str) -> tuple[str, Path]:
 def _class_of(name: str) -> Any:
     import torchvision.datasets
 
-    from cifar_core.common.errors import closest
-
     known = {
         each: kind
         for each, kind in vars(torchvision.datasets).items()
         if isinstance(kind, type) and each in torchvision.datasets.__all__
     }
     if name not in known:
-        raise DataError(f"torchvision has no data set {name!r}: {closest(name, sorted(known)).partition(' Known')[0]}")
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "write one such as FashionMNIST"
+        raise DataError(f"torchvision has no data set {name!r}: {hint}")
     return known[name]
 
 

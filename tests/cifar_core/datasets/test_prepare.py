@@ -278,6 +278,46 @@ def test_the_report_is_stored_with_the_data() -> None:
     assert np.array(meta["report"]["counts"]).sum() == 24
 
 
+def test_sources_with_the_same_images_have_reports_of_their_own() -> None:
+    write_folder(Path("photos"))
+    write_folder(Path("others"))
+    Path("others/cats/broken.png").write_bytes(b"-")
+
+    for _ in ("prepared", "found"):
+        first, second = prepared(), prepared("folder:others")
+        assert first.folder == second.folder
+        assert (first.report.source, len(first.report.unreadable)) == ("folder:photos", 0)
+        assert (second.report.source, len(second.report.unreadable)) == ("folder:others", 1)
+
+
+def test_a_class_whose_images_cannot_be_read_names_one() -> None:
+    write_folder(Path("photos"))
+    for file in Path("photos/cats").iterdir():
+        file.write_bytes(b"-")
+
+    with pytest.raises(DataError, match=r"'cats' has 0 images .*8 images cannot be read, such as cats/000.png"):
+        prepared()
+
+
+def test_an_interrupted_preparation_says_that_it_resumes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(Path("photos"))
+    with monkeypatch.context() as patch:
+        patch.setattr("cifar_core.datasets.prepare.group_images", lambda *_, **__: _interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            prepare("folder:photos", image_size=16, test_share=0.3, reporter=Reporter())
+    assert "run the same command again to resume" in capsys.readouterr().err
+
+    prepare("folder:photos", image_size=16, test_share=0.3, reporter=Reporter())
+
+    assert "reading 24 images of folder:photos, resuming after 24" in capsys.readouterr().err
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def test_nothing_is_left_next_to_the_prepared_data() -> None:
     write_folder(Path("photos"))
     found = prepare("folder:photos", image_size=16, test_share=0.3, reporter=Reporter(enabled=False))

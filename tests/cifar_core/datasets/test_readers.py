@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import pickle
 import struct
 import sys
@@ -185,6 +186,8 @@ def test_a_path_alone_is_recognised(text: str, kind: str) -> None:
         ("", "unknown data source ''"),
         ("a\0b", "unknown data source"),
         ("x" * 5000, "cannot be used"),
+        ("other:load", r"there is no other.py in .* nor such a module installed. Write one of"),
+        ("torchvision:Nope", "torchvision has no data set 'Nope': write one such as FashionMNIST"),
         ("torchvision:FashionMNISTT", "torchvision has no data set 'FashionMNISTT': did you mean 'FashionMNIST'"),
     ],
 )
@@ -219,6 +222,21 @@ class TestFolders:
         assert any("1 .txt" in note for note in notes)
         assert any("loose.png" in note for note in notes)
         assert not any("DS_Store" in note for note in notes)
+
+    def test_a_folder_without_permission_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        a_folder()
+        scan = os.scandir
+
+        def forbidden(path: Any) -> Any:
+            if Path(path).name == "cats":
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", forbidden)
+        with pytest.raises(
+            DataError, match=r"photos/cats cannot be read \(Permission denied\): change its permissions"
+        ):
+            prepared("folder:photos")
 
     def test_a_class_called_train_is_not_taken_for_a_part(self) -> None:
         write_folder(Path("photos"), classes=("train", "bus"))
@@ -345,6 +363,34 @@ class TestArrays:
 
         assert (about.train_images, about.validation_images, about.test_images) == (36, 36, 36)
         assert about.class_names == ("0", "1", "2")
+
+
+class TestCifar:
+    def test_files_that_python_3_has_written_are_read(self) -> None:
+        before = prepared(a_cifar())
+        for file in Path("cifar-10-batches-py").iterdir():
+            content = pickle.loads(file.read_bytes())
+            names = [name.encode() for name in content.pop("label_names", [])]
+            content |= {"label_names": names} if names else {}
+            file.write_bytes(pickle.dumps({name.encode(): value for name, value in content.items()}))
+        forget()
+
+        assert prepared("cifar:cifar-10-batches-py").about == before.about
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            ({"labels": [0]}, "data_batch_3 is not a file of CIFAR: it has no data of uint8 in rows of 3072 bytes"),
+            ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, "it has no label for each image"),
+            ([1], "data_batch_3 is not a file of CIFAR"),
+        ],
+    )
+    def test_other_pickles_are_refused(self, content: Any, says: str) -> None:
+        source = a_cifar()
+        Path("cifar-10-batches-py/data_batch_3").write_bytes(pickle.dumps(content))
+
+        with pytest.raises(DataError, match=says):
+            prepared(source)
 
 
 def test_labels_that_are_numbers_are_in_their_order() -> None:

@@ -46,6 +46,7 @@ SPEC: dict[str, Any] = {
 def _photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWEEPS_DATA_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # not a module of the same name in the folder of an earlier test
     forget()
     write_folder(Path("photos"), images=12)
 
@@ -222,6 +223,24 @@ def test_a_data_sets_own_validation_part_is_validated_on() -> None:
     assert np.bincount(validation.labels_N).tolist() == [3, 3, 3]
     final = IMAGES.final_config(found)
     assert (final.train_images(), final.data.validation_size) == (15, 0)
+
+
+def test_a_full_disk_ends_the_preparation_with_a_sentence(
+    small_disk: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEPS_DATA_DIR", str(small_disk / "cache"))
+
+    result = cli("data", "folder:photos", "--image-size", "512")
+
+    assert result.exit_code == 2
+    assert "No space left on device): make the folder writable, free some space" in result.stderr
+
+
+def test_examples_of_each_class_are_drawn(cli: Cli) -> None:
+    result = cli("inspect", "images", "folder:photos", "--image-size", "16", "--count", "3", "--out", "page.html")
+
+    assert result.exit_code == 0, result.output
+    assert all(name in Path("page.html").read_text(encoding="utf-8") for name in CLASSES)
 
 
 def test_the_report_of_a_data_set_is_printed_and_as_json(cli: Cli) -> None:
