@@ -357,7 +357,8 @@ class TestTheSealedTestSet:
         monkeypatch.setattr(inline_backend, "measure_on_test", counting)
         data = {"train_size": 1000, "batch_size": 16, "normalization": "cifar10"}
         base = {"epochs": 1, "model": {"width": 16}, "data": data, "optimizer": {"momentum": 0.9}}
-        rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.02}}]
+        # So much slower that its accuracy differs significantly on every machine.
+        rungs = [{"name": "a"}, {"name": "b", "optimizer": {"lr": 0.001}}]
         path = write_yaml(tmp_path, {"name": "steps", "base": base, "rungs": rungs})
 
         for _ in range(2):
