@@ -120,7 +120,7 @@ class ModelConfig(StrictModel):
     """Whether each block adds its shortcut."""
     last_layer: Literal["swap", "append"] | None = None
     """`swap` replaces the 1,000-class layer, `append` adds a layer after it."""
-    pretrained: bool | None = None
+    pretrained: bool | None = Field(default=None, exclude_if=lambda value: value is None)
     """timm:NAME, torchvision:NAME: start from the weights that the library provides, which it downloads once. The last
     layer is new unless the number of classes is equal."""
     weights: str | None = None

@@ -171,7 +171,7 @@ def test_a_program_that_reports_more_than_epochs_allows_is_stopped(project: Path
 
     assert [message.epoch.epoch for message in messages if message.epoch] == [1, 2, 3]
     assert messages[-1].outcome is Outcome.COMPLETE
-    assert "more than the 3 results" in log()
+    assert "has reported more than 3 results" in log()
 
 
 def test_a_program_that_fails_is_reported_with_the_end_of_its_output(project: Path) -> None:
