@@ -74,11 +74,14 @@ class SweepPlan(Plan):
     """The plan of a sweep."""
 
     sweep: SweepSpec
+    file: Path
     trials: int
     """Largest number of trials."""
     first: tuple[TaskConfig, ...]
     """The first configurations."""
     cost: Estimate | None
+    trial_epochs: tuple[float, int]
+    """Epochs of all trials: expected with early stopping, and without it; 0 if a program decides on its epochs."""
 
     @property
     def seconds(self) -> float | None:
@@ -137,6 +140,8 @@ class SweepPlan(Plan):
                 f"{duration(self.cost.seconds)} on this machine, estimated from timed train steps of "
                 f"{plural(self.cost.probed, 'network')}",
             )
+        elif about.user_code is not None:
+            print_sentence(console, _unknown_time(self.trial_epochs, file=self.file))
         if about.replicates is not None:
             again, seeds = min(about.replicates.top, self.trials), about.replicates.seeds
             seconds = self._confirming_seconds
@@ -148,6 +153,13 @@ class SweepPlan(Plan):
             print_sentence(console, f"stops after at most {duration(about.limits.timeout)} (limits.timeout)")
         if not epochs:
             print_sentence(console, "a trial ends when its program ends")
+
+
+def _unknown_time(trial_epochs: tuple[float, int], *, file: Path) -> str:
+    """Return the sentence on the time of a custom training, which a plan does not run."""
+    expected, most = trial_epochs
+    count = f"about {expected:.0f} trial-epochs (at most {most}). Their" if most else "The"
+    return f"{count} time is unknown, because a plan runs no custom code: `sweeps check {file}` measures an epoch"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -235,7 +247,10 @@ class LadderPlan(Plan):
             for name, longest in sorted(of_rungs.items(), key=lambda item: -item[1])[:3]:
                 print_sentence(console, f"  {name}: about {duration(longest)}{each} on one slot")
         else:
-            print_sentence(console, f"{rungs}, {epochs} epochs on {self.slots.describe()}")
+            count = f", {epochs} epochs" if epochs else ""
+            print_sentence(console, f"{rungs}{count} on {self.slots.describe()}")
+            if ladder.metric is not None:
+                print_sentence(console, _unknown_time((0, 0), file=ladder.files[0]))
         if any(budget.reduced(rung.config) for rung in part.rungs):
             of_rung = {rung.name: rung.config.epochs for rung in part.rungs}
             full = sum(of_rung[name] for name, _ in runs)
@@ -301,7 +316,14 @@ def plan_of_file(
 def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
     from sweeps.backends.slots import local_slots
     from sweeps.driver.dry_runs import dry_run_all
-    from sweeps.driver.estimate import estimate_cost, is_listed, preview, some_combinations, trial_count
+    from sweeps.driver.estimate import (
+        estimate_cost,
+        expected_epochs,
+        is_listed,
+        preview,
+        some_combinations,
+        trial_count,
+    )
 
     about = load_spec(file, overrides=overrides)
     first = preview(about)
@@ -320,7 +342,16 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
         timed = about.task.probe(threads=slots.cpus)
         if timed is not None:
             cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=timed)
-    return SweepPlan(sweep=about, trials=trials, first=tuple(first), slots=slots, cost=cost, remarks=remarks)
+    return SweepPlan(
+        sweep=about,
+        file=file,
+        trials=trials,
+        first=tuple(first),
+        slots=slots,
+        cost=cost,
+        trial_epochs=expected_epochs(first, trials=trials, early=about.early_terminate),
+        remarks=remarks,
+    )
 
 
 def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:

@@ -191,6 +191,11 @@ class Training(ABC):
         return None
 
     @property
+    def memory_bytes(self) -> int | None:
+        """Largest memory of the processes that it started so far; None if it runs in this process."""
+        return None
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """Properties of the machine that affect results: `device`, `threads`, versions."""
         return {}
@@ -583,6 +588,13 @@ class Task(ABC, Generic[ConfigT]):
 
     def enter(self, *, cpus: int, device: str, gpu_share: float) -> None:
         """Prepare this process for a trial: number of threads, share of a GPU's memory."""
+
+    shares_process: bool = True
+    """Whether its trials run one after the other in one process, and may affect each other."""
+
+    def limited(self, config: ConfigT, epochs: int) -> ConfigT:
+        """Return a configuration with at most `epochs` epochs, for a check."""
+        return config if config.epochs <= epochs else config.shortened(epochs / config.epochs)
 
     def free_memory(self) -> None:
         """Release the memory that the last trial of this process used."""

@@ -4,8 +4,8 @@ Four processes train for a few epochs:
 
 1. the first configuration, watched for files that it writes; its folder is copied after the first epoch
 2. the same again, under other hashes of texts
-3. resumed from the copy, as after an interruption
-4. under another seed, then another configuration, then the first one once more
+3. resumed from the copy, as after an interruption; a program is stopped after its first result instead
+4. under another seed, then another configuration, then the first one once more; a program only under another seed
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from sweeps.backends.slots import local_slots
 from sweeps.core.errors import SweepError
 from sweeps.core.formatting import bytes_in_words, duration, listed, plural
 from sweeps.core.task import LAST_SEED, AnyTask, TaskConfig
@@ -25,13 +26,15 @@ from sweeps.core.trial import Outcome
 from sweeps.driver.check_advice import Advice, advice_for
 from sweeps.driver.check_process import TEMPORARY, Observed, Order, Trained, observe
 from sweeps.driver.check_watch import WORKING_FOLDER, changed_between, files_of
-from sweeps.driver.estimate import preview
+from sweeps.driver.estimate import expected_epochs, preview, trial_count
 from sweeps.driver.rerun import MACHINE_METRIC
 from sweeps.files.ladder_file import is_ladder, load_ladder
-from sweeps.files.settings import Resources
+from sweeps.files.settings import Limits, Resources
 from sweeps.files.sweep import load_spec
 from sweeps.files.yaml_file import read_yaml
 from sweeps.system.machine import local_gpus
+from sweeps.tasks.program.reports import starts_again
+from sweeps.tasks.program.training import REPORTS
 from sweeps.tasks.registry import task_of
 
 EPOCHS = 3
@@ -74,8 +77,11 @@ class Check:
     other: TaskConfig
     """Another configuration of the file; the first under another seed if there is none."""
     metric: str | None
-    """The metric of the search; None for a ladder."""
+    """The metric of the search; None for a ladder of networks."""
     resources: Resources
+    limits: Limits = field(default_factory=Limits)
+    trial_epochs: float = 0
+    """Epochs of all trials of the file; 0 for networks, whose data is reduced here, and if unknown."""
     ignored: Collection[str] = ()
     """Metrics that are not compared, such as durations."""
     on_stage: Callable[[str], None] = lambda text: None
@@ -115,9 +121,8 @@ class Check:
         copy = scratch / "interrupted"
         self.on_stage(f"training {plural(epochs, 'epoch')}")
         before = files_of(Path.cwd(), without=[scratch])
-        observed = self._observe(
-            scratch, [Order(config=_text(self.first), folder=_folder(scratch, 0), copy_to=str(copy))]
-        )
+        copied = str(copy) if self.task.shares_process else None
+        observed = self._observe(scratch, [Order(config=_text(self.first), folder=_folder(scratch, 0), copy_to=copied)])
         after = files_of(Path.cwd(), without=[scratch])
         first = observed.training(0)
         yield self._numbers(first)
@@ -134,24 +139,31 @@ class Check:
         yield self._same_seed(first, again, same_hashes)
         if _difference(first, same_hashes, self._skipped) is not None:
             for promise, title in ((RESUMES, _RESUMED), (OTHER_SEED, _OTHER), (PROCESS, _ISOLATED)):
-                yield _line(promise, title, Verdict.SKIPPED, "needs equal numbers under one seed")
+                if promise != PROCESS or self.task.shares_process:
+                    yield _line(promise, title, Verdict.SKIPPED, "needs equal numbers under one seed")
             yield self._cost()
             return
         if epochs == 1:
             yield _line(RESUMES, _RESUMED, Verdict.SKIPPED, "it has one epoch")
         else:
             self.on_stage("resuming after one epoch")
+            if not self.task.shares_process:  # a program runs ahead of its reports
+                # After two results: many scripts write the checkpoint of an epoch after its report.
+                stopped = Order(config=_text(self.first), folder=str(copy), stops_after=min(2, epochs - 1))
+                observe(self.task, [stopped], **self._how(scratch))
             resumed = observe(self.task, [Order(config=_text(self.first), folder=str(copy))], **self._how(scratch))
-            yield self._resumes(first, resumed.training(0))
-        self.on_stage("training with another seed, another configuration, and the first again in one process")
+            yield self._resumes(first, resumed.training(0), reports=copy / REPORTS)
         seeded = self.first.model_copy(update={"seed": _next_seed(self.first)})
+        configs = [seeded, self.other, self.first] if self.task.shares_process else [seeded]
+        others = ", another configuration, and the first again in one process" if self.task.shares_process else ""
+        self.on_stage(f"training with another seed{others}")
         orders = [
-            Order(config=_text(config), folder=_folder(scratch, 3 + index))
-            for index, config in enumerate((seeded, self.other, self.first))
+            Order(config=_text(config), folder=_folder(scratch, 3 + index)) for index, config in enumerate(configs)
         ]
         together = self._observe(scratch, orders)
         yield self._other_seed(first, together.training(0))
-        yield self._leaves_nothing(first, together)
+        if self.task.shares_process:
+            yield self._leaves_nothing(first, together)
         yield self._cost()
 
     @property
@@ -226,11 +238,14 @@ class Check:
             )
         return _line(OTHER_SEED, title, Verdict.OK, f"they differ between {seeds}")
 
-    def _resumes(self, first: Trained, resumed: Trained) -> Line:
+    def _resumes(self, first: Trained, resumed: Trained, *, reports: Path) -> Line:
         title = _RESUMED
-        found = _difference(first, resumed, self._skipped, labels=("uninterrupted", "resumed after epoch 1"))
+        found = _difference(first, resumed, self._skipped, labels=("uninterrupted", "resumed after an interruption"))
         if found is not None:
             return _line(RESUMES, title, Verdict.FAILED, f"{found}. {self._advice.state}")
+        if not self.task.shares_process:
+            again = f". It starts again at its first epoch. {self._advice.saving}" if starts_again(reports) else ""
+            return _line(RESUMES, title, Verdict.OK, f"equal after it was stopped{again}")
         if resumed.seconds and len(resumed.seconds) == len(first.seconds) and resumed.seconds[0] != first.seconds[0]:
             return _line(
                 RESUMES,
@@ -290,12 +305,12 @@ class Check:
         examples = self.task.examples(self.first)
         of = f" of {examples:,} examples" if examples else ""
         on_gpu = "" if self.gpu_bytes is None else f", {bytes_in_words(self.gpu_bytes)} on the GPU"
-        return _line(
-            COST,
-            "cost",
-            Verdict.OK,
-            f"{seconds} an epoch{of}, {bytes_in_words(self.memory_bytes)} of memory{on_gpu}",
-        )
+        text = f"{seconds} per epoch{of}, {bytes_in_words(self.memory_bytes)} of memory{on_gpu}"
+        if self.trial_epochs:
+            slots = local_slots(self.resources, self.limits).count
+            total = duration(self.seconds_per_epoch * self.trial_epochs / slots)
+            text += f"; about {total} for the {self.trial_epochs:.0f} epochs of all trials on {plural(slots, 'slot')}"
+        return _line(COST, "time and memory", Verdict.OK, text)
 
 
 NUMBERS, SAME_SEED, OTHER_SEED, RESUMES = "numbers", "same_seed", "other_seed", "resumes"
@@ -342,7 +357,8 @@ def _test_part(task: AnyTask, first: Trained) -> Line:
     if first.error_class == SEALED:
         return _line(TEST_PART, title, Verdict.FAILED, _indented(first.traceback or first.error or ""))
     if not first.seals_data:
-        return _line(TEST_PART, title, Verdict.SKIPPED, f"{task.name} declares no data with a test part")
+        why = "a program reads its data itself" if not task.shares_process else f"{task.name} declares no data with one"
+        return _line(TEST_PART, title, Verdict.SKIPPED, f"not checked, because {why}")
     return _line(TEST_PART, title, Verdict.OK, "it was trained without it")
 
 
@@ -389,14 +405,20 @@ def check_of_file(
         SweepError: the file is invalid.
     """
     metric: str | None
+    trial_epochs = 0.0
     if is_ladder(read_yaml(path, overrides=overrides)):
         ladder = load_ladder(path, overrides=overrides)
         configs = [rung.config for rung in ladder.rungs[:2]]
-        metric, resources = None, ladder.resources
+        metric, resources, limits = None, ladder.resources, ladder.limits
+        if ladder.metric is not None:
+            metric = ladder.metric.name
+            trial_epochs = float(ladder.seeds * sum(rung.config.epochs for rung in ladder.rungs))
     else:
         spec = load_spec(path, overrides=overrides)
         configs = preview(spec, 2)
-        metric, resources = spec.metric.name, spec.resources
+        metric, resources, limits = spec.metric.name, spec.resources, spec.limits
+        if configs and spec.user_code is not None:
+            trial_epochs, _ = expected_epochs(configs, trials=trial_count(spec), early=spec.early_terminate)
     if not configs:
         raise SweepError(f"{path}: no combination of the parameters is valid. Change parameters or base.")
     task = task_of(configs[0])
@@ -409,12 +431,13 @@ def check_of_file(
         other=other,
         metric=metric,
         resources=resources,
+        limits=limits,
+        trial_epochs=trial_epochs,
         ignored=ignored,
         on_stage=on_stage,
     )
 
 
 def _reduced(task: AnyTask, config: TaskConfig, *, epochs: int) -> TaskConfig:
-    shorter = config if config.epochs <= epochs else config.shortened(epochs / config.epochs)
-    reduced: TaskConfig = task.resized(shorter, EXAMPLES)
+    reduced: TaskConfig = task.resized(task.limited(config, epochs), EXAMPLES)
     return reduced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cifar_core.common.user_modules import FUNCTION, NETWORK, CodeKind
+from cifar_core.common.user_modules import FUNCTION, NETWORK, PROGRAM, CodeKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Advice:
     saving: str
     """If a resumed training starts again."""
     isolation: str
-    """If an earlier trial of the process changes the numbers."""
+    """If an earlier trial of the process changes the numbers; a program has a process of its own."""
     files: str
     """If it writes outside of its folder."""
 
@@ -44,6 +44,23 @@ _OF_FUNCTION = Advice(
     ),
     files="Write to trial.folder instead: trials run at the same time",
 )
+_OF_PROGRAM = Advice(
+    seeding=(
+        "Seed each random generator with int(os.environ['SWEEPS_SEED']), or with --seed from a parameter seed, and use "
+        "no clock"
+    ),
+    seed=(
+        "Use int(os.environ['SWEEPS_SEED']), or --seed from a parameter seed, for the initial weights and the order of "
+        "the examples. Otherwise replicates measure no variance"
+    ),
+    state=(
+        "Write everything that the next epoch depends on to a checkpoint in SWEEPS_TRIAL_DIR, with its epoch, right "
+        "after each report, and begin the loop at the epoch of the checkpoint"
+    ),
+    saving="To continue instead, keep a checkpoint in the folder SWEEPS_TRIAL_DIR",
+    isolation="",
+    files="Write to the folder SWEEPS_TRIAL_DIR instead: trials run at the same time",
+)
 _OF_NETWORK = Advice(
     seeding="Draw random numbers from torch's global generator only, which is seeded for each epoch",
     seed="Initialise the weights with random numbers of torch's global generator",
@@ -52,7 +69,11 @@ _OF_NETWORK = Advice(
     isolation="Keep all state in the module, and change no global of a module or library",
     files="A network must write no files: trials run at the same time",
 )
-_OF_KIND: Mapping[CodeKind, Advice] = {FUNCTION: _OF_FUNCTION, NETWORK: _OF_NETWORK}
+_OF_KIND: Mapping[CodeKind, Advice] = {
+    FUNCTION: _OF_FUNCTION,
+    PROGRAM: _OF_PROGRAM,
+    NETWORK: _OF_NETWORK,
+}
 
 
 def advice_for(kind: CodeKind) -> Advice:

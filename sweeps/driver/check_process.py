@@ -40,6 +40,8 @@ class Order:
     """For its checkpoint and its log; not empty if it is resumed."""
     copy_to: str | None = None
     """Folder for a copy of `folder` after the first epoch, as an interruption would leave it."""
+    stops_after: int | None = None
+    """Number of epochs after which it is stopped; None for never."""
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Observed:
 
     trainings: list[Trained] = field(default_factory=list)
     memory_bytes: int = 0
-    """Largest memory of the process."""
+    """Largest memory of the process, or of one that a program started."""
     gpu_bytes: int = 0
     """Largest memory of its tensors on the GPU, if the training uses torch."""
     written: dict[str, str] = field(default_factory=dict)
@@ -115,6 +117,8 @@ def observe(
         "allowed": [str(scratch) + os.sep, *map(str, _hidden_folders())] if watches_files else None,
     }
     variables = os.environ | {"PYTHONHASHSEED": str(hash_seed), "TMPDIR": str(temporary)}
+    if orders[0].stops_after is not None:
+        variables[PAUSED] = str(orders[0].stops_after)
     observed = Observed()
     errors = scratch / "errors.log"
     with errors.open("wb") as said:
@@ -146,6 +150,8 @@ def observe(
     return observed
 
 
+PAUSED = "SWEEPS_PAUSED"
+"""Environment variable with the number of results after which a script waits, so that it is stopped there."""
 TEMPORARY = "tmp"
 """Folder in the scratch folder for the temporary files of the process."""
 
@@ -189,12 +195,13 @@ def main() -> None:
 
         for index, order in enumerate(request["orders"]):
             before = process_state()
-            _train(task, Order(**order), request, tell=functools.partial(tell, training=index))
+            memory = _train(task, Order(**order), request, tell=functools.partial(tell, training=index))
             tell(training=index, changed_state=changed_between(before, process_state()))
-            tell(written=watch.written, memory_bytes=_memory(), gpu_bytes=_gpu_memory())
+            tell(written=watch.written, memory_bytes=memory or _memory(), gpu_bytes=_gpu_memory())
 
 
-def _train(task: AnyTask, order: Order, request: dict[str, Any], *, tell: Callable[..., None]) -> None:
+def _train(task: AnyTask, order: Order, request: dict[str, Any], *, tell: Callable[..., None]) -> int | None:
+    """Train, and return the largest memory of the processes that the training started; None if it started none."""
     config = read_config(order.config)
     source = TaskSources(task).of(config)
     job = Job(
@@ -214,7 +221,7 @@ def _train(task: AnyTask, order: Order, request: dict[str, Any], *, tell: Callab
         tell(seals_data=task.seals_data(config))
     except UserError as error:
         tell(outcome=Outcome.FAILED.value, error=str(error), error_class=type(error).__name__)
-        return
+        return None
     session = TrialSession(job, parts)
     while True:
         message = session.step()
@@ -222,6 +229,10 @@ def _train(task: AnyTask, order: Order, request: dict[str, Any], *, tell: Callab
             tell(epoch=dict(message.epoch.metrics), seconds=message.epoch.seconds)
             if order.copy_to is not None and message.epoch.epoch == 1:
                 shutil.copytree(order.folder, order.copy_to)
+            if message.epoch.epoch == order.stops_after:
+                session.close()
+                tell(outcome=Outcome.INTERRUPTED.value)
+                break
         if message.outcome is not None:
             tell(
                 outcome=message.outcome.value,
@@ -230,8 +241,10 @@ def _train(task: AnyTask, order: Order, request: dict[str, Any], *, tell: Callab
                 traceback=message.traceback,
             )
             break
+    memory = session.memory_bytes
     del session
     task.free_memory()
+    return memory
 
 
 def _memory() -> int:

@@ -87,6 +87,16 @@ def trial_count(spec: SweepSpec) -> int:
     return min(bounds)
 
 
+def expected_epochs(configs: Sequence[TaskConfig], *, trials: int, early: StoppingRule) -> tuple[float, int]:
+    """Return the epochs of `trials` trials like `configs`: expected with early stopping, and without it.
+
+    Both are 0 if a program decides on its number of epochs.
+    """
+    full = sum(config.epochs for config in configs)
+    kept = sum(early.expected_epochs(config.epochs) for config in configs) if full else 0
+    return kept / len(configs) * trials, round(full / len(configs) * trials)
+
+
 def estimate_cost(
     configs: Sequence[TaskConfig],
     *,
@@ -98,15 +108,14 @@ def estimate_cost(
     """Return the cost of `trials` trials like `configs`, from train steps that the probe times."""
     deadline = time.monotonic() + PROBE_SECONDS
     seconds = [probe.seconds(config) for config in configs if probe.is_timed(config) or time.monotonic() < deadline]
-    full = [config.epochs for config in configs]
-    kept = [early.expected_epochs(config.epochs) for config in configs]
-    share = sum(kept) / sum(full)
+    expected, most = expected_epochs(configs, trials=trials, early=early)
+    share = sum(early.expected_epochs(each.epochs) for each in configs) / sum(each.epochs for each in configs)
     each = sum(seconds) / len(seconds)
     total = makespan([each * share] * trials, slots=slots) if trials <= MAX_LISTED else each * share * trials / slots
     return Estimate(
         trials=trials,
-        trial_epochs=sum(kept) / len(kept) * trials,
-        max_trial_epochs=round(sum(full) / len(full) * trials),
+        trial_epochs=expected,
+        max_trial_epochs=most,
         seconds=START_SECONDS + total * contention(slots),
         full_run_seconds=each * contention(slots),
         probed=probe.timed,

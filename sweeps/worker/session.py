@@ -83,6 +83,11 @@ class TrialSession:
             # The log itself cannot be written.
             return self._fault(fault_of(error))
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """Largest memory of the processes that the training started; None if it started none."""
+        return None if self._training is None else self._training.memory_bytes
+
     def close(self) -> None:
         """End what the training has running, such as a program, if no further step follows."""
         if isinstance(self._epochs, Generator):

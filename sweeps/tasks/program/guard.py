@@ -12,6 +12,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -24,6 +25,7 @@ _READ = 65536
 _OUTPUT_BYTES, _OUTPUT_LINES = 16_000, 20
 """The end of the output that goes into the last line of the file."""
 _LOCK_SECONDS = 0.1
+_KILOBYTE = 1024
 _PR_SET_PDEATHSIG = 1
 _STARTED, _GONE = 0, 1
 """Exit codes of the process that starts the guard, and of a program whose guard is gone before it starts."""
@@ -72,7 +74,12 @@ class _Guard:
         process.wait()
         self._read_output(output)
         self._read_reports(fifo)
-        end = {"exit": process.returncode, "was_stopped": was_stopped, "output": self._last_lines()}
+        end = {
+            "exit": process.returncode,
+            "was_stopped": was_stopped,
+            "output": self._last_lines(),
+            "memory": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _KILOBYTE,
+        }
         self._append({"end": end})
 
     def _lock(self) -> bool:

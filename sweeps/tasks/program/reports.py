@@ -6,6 +6,7 @@ beginning gives the same results each time, so that none is lost when the proces
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -34,6 +35,13 @@ class End:
     """Why it could not be started."""
     output: str = ""
     """The last lines that it printed."""
+    memory: int | None = None
+    """Largest memory of one of its processes, in bytes."""
+
+
+def end_of(line: Mapping[str, Any]) -> End | None:
+    """Return the end of a start that a line of the file describes; None for another line."""
+    return End(**line["end"]) if "end" in line else None
 
 
 class ReportFile:
@@ -60,6 +68,22 @@ class ReportFile:
                 continue
             if isinstance(parsed, dict):
                 yield parsed
+
+
+def starts_again(path: Path) -> bool:
+    """Return whether the last start of a program began at its first epoch again, by its file of reports."""
+    first: dict[str, Any] | None = None
+    begun: dict[str, Any] | None = None
+    is_next = False
+    for line in ReportFile(path).new_lines():
+        is_next = is_next or "start" in line
+        if is_next and "report" in line:
+            with contextlib.suppress(ValueError):
+                begun, is_next = json.loads(line["report"]), False
+                first = begun if first is None else first
+    if first is None or begun is None or first is begun:
+        return False
+    return bool(begun.get(EPOCH) is None or begun.get(EPOCH) == first.get(EPOCH))
 
 
 @dataclass(kw_only=True)
@@ -93,8 +117,8 @@ class Reports:
         at = float(line.get("at", 0.0))
         if "start" in line:
             self.end, self._pending, self._count, self._offset, self._since = None, {}, 0, None, at
-        elif "end" in line:
-            self.end = End(**line["end"])
+        elif (end := end_of(line)) is not None:
+            self.end = end
         elif "report" in line:
             return self._add_report(str(line["report"]), at=at)
         return None

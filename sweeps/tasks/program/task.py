@@ -56,6 +56,12 @@ class ProgramTask(Task[ProgramConfig]):
     def enter(self, *, cpus: int, device: str, gpu_share: float) -> None:
         os.environ["OMP_NUM_THREADS"] = str(cpus)
 
+    shares_process = False
+
+    def limited(self, config: ProgramConfig, epochs: int) -> ProgramConfig:
+        # Its arguments stay: it is ended after so many results.
+        return config.model_copy(update={"epochs": min(config.epochs or epochs, epochs)})
+
     def start(self, config: ProgramConfig, part: Any, *, device: str) -> ProgramTraining:
         return ProgramTraining(config, program=_located(config), source=self._source(config), device=device)
 

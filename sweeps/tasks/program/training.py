@@ -19,13 +19,14 @@ from sweeps.core.task import OnStep, Training
 from sweeps.tasks.program.command import command_line
 from sweeps.tasks.program.config import ProgramConfig
 from sweeps.tasks.program.process import GuardedProcess
-from sweeps.tasks.program.reports import End, ReportFile, Reports
+from sweeps.tasks.program.reports import End, ReportFile, Reports, end_of
 
 CHECKPOINT_FORMAT = 1
 STAND_IN = Path(__file__).parent / "stand_in"
 """Folder of the package that answers the calls of W&B's client."""
 _WAIT_SECONDS = 1.0
-_REPORTS, _LOCK, _ARGUMENTS = "reports.jsonl", "program.lock", "args.json"
+REPORTS = "reports.jsonl"
+_LOCK, _ARGUMENTS = "program.lock", "args.json"
 
 
 class ProgramTraining(Training):
@@ -81,6 +82,10 @@ class ProgramTraining(Training):
     def environment(self) -> Mapping[str, str]:
         return {"device": self._device, "threads": os.environ.get("OMP_NUM_THREADS", "1")}
 
+    @property
+    def memory_bytes(self) -> int | None:
+        return None if self._reports.end is None else self._reports.end.memory
+
     def use_folders(self, folder: Path, artifacts: Path) -> None:
         self._folder, self._artifacts = folder, artifacts
 
@@ -89,7 +94,7 @@ class ProgramTraining(Training):
 
     def epochs(self, *, on_step: OnStep) -> Iterator[EpochResult]:
         assert self._folder is not None, "the folder is given before the first epoch"
-        file = ReportFile(self._folder.parent / _REPORTS)
+        file = ReportFile(self._folder.parent / REPORTS)
         if file.path.exists():
             # It contains the results of all starts; the checkpoint may be of an earlier moment.
             self._reports.labels.clear()
@@ -108,6 +113,7 @@ class ProgramTraining(Training):
                 on_step(None)
         finally:
             process.stop()
+            self._reports.end = next((line for line in map(end_of, file.new_lines()) if line), self._reports.end)
 
     def _read(self, file: ReportFile) -> None:
         """Read the new reports.
@@ -170,7 +176,7 @@ class ProgramTraining(Training):
         return GuardedProcess(
             words,
             environment={**os.environ, **self._variables(folder)},
-            reports=folder.parent / _REPORTS,
+            reports=folder.parent / REPORTS,
             lock=folder.parent / _LOCK,
             log=self._log,
         )

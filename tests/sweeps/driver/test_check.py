@@ -85,7 +85,7 @@ def test_each_broken_promise_is_named_with_its_line_and_advice(loops: Path, cli:
     failed = [line for line in result.stdout.splitlines() if line.startswith("FAILED")]
     assert len(failed) == 4, result.stdout
     assert "wrote weights.npy (loops.py, line 25). Write to trial.folder" in failed[0]
-    assert "resumed after epoch 1. Save everything that the next epoch depends on" in failed[1]
+    assert "resumed after an interruption. Save everything that the next epoch depends on" in failed[1]
     assert "all numbers are equal under seeds 0 and 1. Use trial.seed" in failed[2]
     assert "after two other trials. Create models" in failed[3]
     assert "environment variable BAD_LOOP" in failed[3]
@@ -172,3 +172,70 @@ def test_a_training_that_saves_nothing_or_leaves_files_fails(loops: Path, monkey
     assert "started again at epoch 1" in lines["resumes"].text
     assert "changes the working directory" in lines["process"].text
     assert lines["other_seed"].verdict == "ok"
+
+
+PROGRAM = """
+import os, random
+from pathlib import Path
+import sweeps
+
+random.seed(SEED)
+checkpoint, start = Path(os.environ["SWEEPS_TRIAL_DIR"], "epoch"), 0
+total = 0.0
+if checkpoint.exists():
+    start, total = int(checkpoint.read_text().split()[0]), float(checkpoint.read_text().split()[1])
+    [random.random() for _ in range(SKIPPED)]
+big = bytearray(150_000_000)
+for epoch in range(start, 100_000):
+    total += random.random()
+    sweeps.report(epoch=epoch, val_loss=total)
+    checkpoint.write_text(f"{epoch + 1} {total}")
+"""
+
+
+def checked_program(
+    folder: Path, cli: Cli, *, seed: str, skipped: str = "start", text: str = PROGRAM
+) -> dict[str, Any]:
+    text = text.replace("SEED)", f"{seed})").replace("SKIPPED", skipped)
+    (folder / "train.py").write_text(text, encoding="utf-8")
+    content = {
+        "name": "program",
+        "method": "grid",
+        "program": "train.py",
+        "metric": {"name": "val_loss", "goal": "minimize"},
+        "parameters": {"rate": {"values": [0.1, 0.2]}},
+    }
+    report: dict[str, Any] = json.loads(cli("check", write_yaml(folder, content), "--json").stdout)
+    return report
+
+
+def test_a_program_is_checked_on_three_results_and_stopped_in_between(loops: Path, cli: Cli) -> None:
+    report = checked_program(loops, cli, seed='os.environ["SWEEPS_SEED"]')
+
+    verdicts = {each["promise"]: (each["verdict"], each["text"]) for each in report["promises"]}
+    assert {name: verdict for name, (verdict, _) in verdicts.items()} == {
+        "numbers": "ok", "test_part": "skipped", "files": "ok", "same_seed": "ok", "resumes": "ok", "other_seed": "ok",
+        "cost": "ok",
+    }  # fmt: skip
+    assert "not checked, because a program reads its data itself" in verdicts["test_part"][1]
+    assert verdicts["resumes"][1] == "equal after it was stopped"
+    assert report["epochs"] == 3
+    assert report["memory_bytes"] > 150e6, "that of the program"
+
+
+def test_a_program_that_loses_its_random_state_or_seed_is_told_the_remedy(loops: Path, cli: Cli) -> None:
+    report = checked_program(loops, cli, seed="1", skipped="0")
+
+    failed = {each["promise"]: each["text"] for each in report["promises"] if each["verdict"] == "FAILED"}
+    assert set(failed) == {"resumes", "other_seed"}
+    assert "val_loss of epoch 3 is" in failed["resumes"]
+    assert "checkpoint in SWEEPS_TRIAL_DIR, with its epoch, right after each report" in failed["resumes"]
+    assert "Use int(os.environ['SWEEPS_SEED'])" in failed["other_seed"]
+
+
+def test_a_program_that_starts_again_keeps_the_promise_with_a_remark(loops: Path, cli: Cli) -> None:
+    report = checked_program(loops, cli, seed="1", text=PROGRAM.replace("    checkpoint.write_text", "    str"))
+
+    (line,) = [each for each in report["promises"] if each["promise"] == "resumes"]
+    assert line["verdict"] == "ok"
+    assert "starts again at its first epoch. To continue instead, keep a checkpoint" in line["text"]

@@ -17,6 +17,7 @@ import secrets
 import shutil
 import string
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
@@ -482,6 +483,20 @@ def _write(row: Mapping[str, Any]) -> None:
         return
     with open(path, "w", encoding="utf-8") as pipe:  # noqa: PTH123
         pipe.write(json.dumps(row) + "\n")
+    if any(map(_is_metric, row)):
+        _pause()
+
+
+_results = 0
+"""Results of this process."""
+
+
+def _pause() -> None:
+    """Do not continue after a number of results: `sweeps check` interrupts a script there."""
+    global _results
+    _results += 1
+    while _results == int(os.environ.get("SWEEPS_PAUSED", "0")):
+        time.sleep(1)
 
 
 def _keep_summary(values: Mapping[str, Any]) -> None:
