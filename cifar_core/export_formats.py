@@ -142,7 +142,7 @@ class Onnx:
         except ImportError as error:
             raise ExportError(
                 f"the format onnx needs the packages {', '.join(ONNX_EXTRA)} ({error}): "
-                "run pip install --constraint requirements.lock -e '.[onnx]'"
+                "run pip install 'cifar-sweeps[onnx]'"
             ) from error
         return {package: version(package) for package in ONNX_EXTRA}
 

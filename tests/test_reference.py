@@ -17,8 +17,8 @@ from sweeps.record.columns import RECORD_COLUMNS
 ROOT = Path(__file__).parent.parent
 REFERENCE = runpy.run_path(str(ROOT / "docs" / "site" / "reference.py"))
 SOURCES = [path for package in ("sweeps", "cifar_core") for path in sorted((ROOT / package).rglob("*.py"))]
-INTERNAL = {"HOME", "COMP_WORD", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
-"""The home folder, a word that a shell completes, and a switch of Ray that `sweeps` itself sets."""
+INTERNAL = {"HOME", "COMP_WORD", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "SWEEPS_PAUSED"}
+"""The home folder, a word that a shell completes, and switches of Ray and of `check` that `sweeps` itself sets."""
 
 
 @pytest.mark.parametrize("name", REFERENCE["PAGES"])

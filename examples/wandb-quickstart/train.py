@@ -36,10 +36,11 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=16)
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
     run = wandb.init(project="spirals", config=parser.parse_args())
     config = wandb.config
 
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(config.seed)
     sizes = [2, config.hidden, config.hidden, 1]
     weights: list[np.ndarray] = []
     for inputs, outputs in pairwise(sizes):

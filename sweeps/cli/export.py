@@ -35,8 +35,8 @@ def export(name: str, format_: FormatName, out: Path | None, force: bool, runs: 
     SHA-256 of FILE. FILE is loaded again and compared with the network before it is kept.
 
     torch-export and onnx are graphs: they take float32 N×3×H×H RGB pixels in [0, 1], normalise them, and return N×K
-    logits. onnx needs `pip install -e '.[onnx]'`. state-dict holds the weights only. The caller normalises the images,
-    as a Classifier does (after `from cifar_core import Classifier, TrainingConfig, build_model`):
+    logits. onnx needs `pip install 'cifar-sweeps[onnx]'`. state-dict holds the weights only. The caller normalises the
+    images, as a Classifier does (after `from cifar_core import Classifier, TrainingConfig, build_model`):
 
     \b
       config = TrainingConfig(**json.load(open("quick.pt.json"))["config"])

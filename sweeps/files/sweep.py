@@ -257,6 +257,9 @@ class SweepSpec(FileOfOwnCode):
         """Return warnings about keys without effect."""
         found = []
         epochs = self.expected_epochs
+        argument = self.base.get(argument_path("epochs")) if self.epochs is not None else None
+        if argument not in (None, self.epochs):
+            found.append(f"epochs: a trial ends after {self.epochs} results, and its program gets --epochs={argument}")
         if epochs and (idle := self.early_terminate.never_acts(epochs=epochs, run_cap=self.run_cap)) is not None:
             found.append(f"early_terminate.{idle}")
         if self.start_with and self.method == "grid":

@@ -32,9 +32,9 @@ def versions_against(checkout: Path) -> Result:
         checkout: The project's source; if it is not one, the metadata of the installed package are used.
     """
     python, requirements = _requirements(checkout)
-    advice = "Run `make setup`, or `pip install --constraint requirements.lock"
+    lock = checkout / LOCK
     findings = [
-        Finding(text=f"{each.name} {found or 'is not'} installed, {each} is required. {advice} {each.name}`")
+        Finding(text=f"{each.name} {found or 'is not'} installed, {each} is required. {_advice(each, lock)}")
         for each, found in _compared(requirements)
         if not _meets(each, found)
     ]
@@ -42,7 +42,6 @@ def versions_against(checkout: Path) -> Result:
         text = f"Python {platform.python_version()} is installed, {python} is required. Recreate the environment"
         findings.append(Finding(text=text))
     ok_text = f"{plural(len(requirements), 'requirement')} met"
-    lock = checkout / LOCK
     if (checkout / "pyproject.toml").is_file() and lock.is_file():
         pins = [(pin, found) for pin, found in _compared(lock.read_text(encoding="utf-8").splitlines()) if found]
         others = [
@@ -53,6 +52,12 @@ def versions_against(checkout: Path) -> Result:
             findings.append(remark(text))
         ok_text += f", {plural(len(pins) - len(others), 'version')} as in {LOCK}"
     return Result(ok_text=ok_text, findings=findings)
+
+
+def _advice(requirement: Requirement, lock: Path) -> str:
+    if lock.is_file():
+        return f"Run `make setup`, or `pip install --constraint {LOCK} {requirement.name}`"
+    return f"Run `pip install '{requirement}'`"
 
 
 def _requirements(checkout: Path) -> tuple[str, list[str]]:

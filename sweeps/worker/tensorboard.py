@@ -78,7 +78,7 @@ def require_tensorboard() -> None:
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise SweepError(
-            "tensorboard is not installed. Run `pip install --constraint requirements.lock -e '.[tensorboard]'`, or "
+            "tensorboard is not installed. Run `pip install 'cifar-sweeps[tensorboard]'`, or "
             "leave out --tensorboard (in the file: tensorboard: true)."
         )
 

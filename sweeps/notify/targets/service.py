@@ -27,8 +27,7 @@ class Service(Target):
             import apprise
         except ImportError:
             raise SweepError(
-                f"notify: {self.label} needs apprise, which is not installed. "
-                "Run `pip install --constraint requirements.lock -e '.[notify]'`."
+                f"notify: {self.label} needs apprise, which is not installed. Run `pip install 'cifar-sweeps[notify]'`."
             ) from None
         # It logs URLs, which may contain secrets.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 _READ = 65536
@@ -26,7 +27,8 @@ _OUTPUT_BYTES, _OUTPUT_LINES = 16_000, 20
 """The end of the output that goes into the last line of the file."""
 _LOCK_SECONDS = 0.1
 _KILOBYTE = 1024
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_MAX_GENERATIONS = 100
 _STARTED, _GONE = 0, 1
 """Exit codes of the process that starts the guard, and of a program whose guard is gone before it starts."""
 
@@ -49,6 +51,8 @@ class _Guard:
         fifo = os.open(self._spec["fifo"], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._append({"start": os.getpid()})
         parent = os.getpid()
+        # Processes that leave the group of the program become children of this one when their parent ends.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
         def end_with_guard() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -72,6 +76,7 @@ class _Guard:
             # Before it is waited for: its group cannot be another one's as long as it is there.
             _signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        _end_children()
         self._read_output(output)
         self._read_reports(fifo)
         end = {
@@ -157,6 +162,27 @@ class _Guard:
 def _write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
+
+
+def _end_children() -> None:
+    """End the processes that the program has left behind, and those that they started."""
+    for _ in range(_MAX_GENERATIONS):
+        children = [pid for pid, parent in _parents() if parent == os.getpid()]
+        if not children:
+            return
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Yield the id of each process of this machine and that of its parent."""
+    for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  # a short start
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", encoding="utf-8") as file:  # noqa: PTH123
+            yield int(name), int(file.read().rpartition(")")[2].split()[1])
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -145,7 +145,7 @@ def test_without_onnx_the_error_contains_the_install_command(
 
     assert (result.exit_code, names_in(here)) == (2, [])
     assert len(result.stderr.splitlines()) == 1
-    assert "pip install --constraint requirements.lock -e '.[onnx]'" in result.stderr
+    assert "pip install 'cifar-sweeps[onnx]'" in result.stderr
 
 
 @pytest.mark.trains

@@ -223,7 +223,7 @@ def test_a_program_is_checked_on_three_results_and_stopped_in_between(loops: Pat
     assert report["memory_bytes"] > 150e6, "that of the program"
 
 
-def test_a_program_that_loses_its_random_state_or_seed_is_told_the_remedy(loops: Path, cli: Cli) -> None:
+def test_a_program_that_loses_its_state_is_told_the_remedy(loops: Path, cli: Cli) -> None:
     report = checked_program(loops, cli, seed="1", skipped="0")
 
     failed = {each["promise"]: each["text"] for each in report["promises"] if each["verdict"] == "FAILED"}

@@ -171,7 +171,7 @@ def test_a_program_that_reports_more_than_epochs_allows_is_stopped(project: Path
 
     assert [message.epoch.epoch for message in messages if message.epoch] == [1, 2, 3]
     assert messages[-1].outcome is Outcome.COMPLETE
-    assert "has reported more than 3 results" in log()
+    assert "reported more than 3 results" in log()
 
 
 def test_a_program_that_fails_is_reported_with_the_end_of_its_output(project: Path) -> None:
@@ -256,6 +256,25 @@ def test_a_program_that_ignores_the_signal_is_killed_with_its_children(
 
     wait_until_none_runs(5)
     assert "term" in log()
+
+
+DAEMON = """
+import subprocess
+# Leaves the process group, and its parent ends at once.
+subprocess.run(["sh", "-c", "setsid sleep 60 >/dev/null 2>&1 &"])
+report(val_loss=1)
+"""
+
+
+@pytest.mark.parametrize("rest", ["", "while True: time.sleep(60)\n"], ids=["ends", "is stopped"])
+def test_a_daemon_of_a_program_ends_with_it(project: Path, rest: str) -> None:
+    script(DAEMON + rest)
+
+    with contextlib.closing(session(config())) as trial:
+        while trial.step().epoch is None:
+            pass
+
+    wait_until_none_runs(5)
 
 
 DRIVER = """

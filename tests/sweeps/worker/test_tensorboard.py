@@ -393,7 +393,7 @@ class TestASweep:
 
         assert result.exit_code == 2
         assert "pip install" in result.output
-        assert ".[tensorboard]" in result.output
+        assert "pip install 'cifar-sweeps[tensorboard]'" in result.output
         assert not (recorded_runs / "sweeps").exists()
 
     def test_a_folder_that_cannot_be_written_is_reported_once_for_all_trials(
