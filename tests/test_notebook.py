@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+# The page trains a sweep, and other tests run beside it.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(660)]
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "tutorial" / "notebook.md"
