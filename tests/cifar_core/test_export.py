@@ -373,7 +373,7 @@ def test_without_onnx_the_error_names_the_install_command(
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
 
     with pytest.raises(
-        ExportError, match=rf"needs the packages onnx, .*{package}.*: run pip install .*-e '\.\[onnx\]'"
+        ExportError, match=rf"needs the packages onnx, .*{package}.*: run pip install 'cifar-sweeps\[onnx\]'"
     ):
         export_checkpoint(checkpoint, tmp_path / "a.onnx", format="onnx")
 
