@@ -310,10 +310,11 @@ class TestEveryTarget:
             began = time.monotonic()
             for number in range(1, 50):
                 notifier.on_change(complete(number, number / 50))
-            assert time.monotonic() - began < 0.3
+            # The target hangs for a minute; a loaded machine may take a second.
+            assert time.monotonic() - began < 3
             until(lambda: reached.heard() == 1)
             began = time.monotonic()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
 
         assert len(listener.said) == 1
         assert "no answer within" in listener.said[0]
