@@ -127,11 +127,12 @@ class TestEveryVerb:
         status = " ".join(cli("status", "tiny", "--runs", recorded).stdout.split())
         page = (recorded / "reports" / "tiny.html").read_text(encoding="utf-8")
 
-        assert "2 pruned, 1 complete" in status
+        # Which of the three is complete depends on their order in the search.
+        assert "2 pruned, 1 complete" in status or "1 complete, 2 pruned" in status
         assert "replicates: 6 complete, 2 stopped trials trained to full length" in status
         assert "6 replicates under new seeds followed; 2 pruned trials were trained" in page
         board = sweeps.leaderboard("tiny", runs=recorded).set_index("trial")
-        assert list(board["search_accuracy"].notna().sort_index()) == [False, False, True]
+        assert sorted(board["search_accuracy"].notna()) == [False, False, True]
         assert board["confirmed"].all()
 
 
