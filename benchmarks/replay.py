@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-from replay_tables import Table, lcbench, taskset
+from replay_tables import COLLECTIONS
 
 from sweeps.simulation.replayed import replay_search
 from sweeps.stopping.rule import StoppingRule
@@ -32,17 +31,11 @@ RULES: dict[str, dict[str, object]] = {
     "hyperband": {"type": "hyperband"},
 }
 METHODS = ("random", "bayes")
-TABLES = ("taskset", "lcbench-tuning", "lcbench-judged")
-
-
-def tables(name: str) -> Iterator[Table]:
-    """Yield the tables of a collection."""
-    return taskset() if name == "taskset" else lcbench(judged=name == "lcbench-judged")
 
 
 def _regrets(name: str, index: int, method: str, rule: str, cap: int, seeds: int) -> list[tuple[float, float]]:
     """Return regret and full trainings of each seed, for one table of a collection."""
-    table = next(itertools.islice(tables(name), index, None))
+    table = next(itertools.islice(COLLECTIONS[name](), index, None))
     parsed: StoppingRule = parse_rule(RULES[rule])
     found = []
     for seed in range(seeds):
@@ -56,14 +49,14 @@ def _regrets(name: str, index: int, method: str, rule: str, cap: int, seeds: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", choices=TABLES, default="taskset")
+    parser.add_argument("--tables", choices=COLLECTIONS, default="taskset")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--caps", type=int, nargs="+", default=CAPS, help="numbers of trials of a search")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--rules", nargs="+", choices=RULES, default=tuple(RULES))
     options = parser.parse_args()
-    count = sum(1 for _ in tables(options.tables))
+    count = sum(1 for _ in COLLECTIONS[options.tables]())
     print(f"{options.tables}: {count} tables, {options.seeds} seeds, {SLOTS} slots")
     print(f"{'method':8} {'early stopping':15} {'trials':>6} {'trainings':>9}  regret (95 %)")
     with ProcessPoolExecutor(options.processes) as pool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from sweeps.simulation.curves import Curve, Curves
 from sweeps.tasks.function_signature import FunctionConfig
 
 FOLDER = Path(os.environ.get("SWEEPS_CURVES", "../shared/curves"))
+OWN = Path(os.environ.get("SWEEPS_OWN_CURVES", Path(__file__).parent / "curves.parquet"))
+MIN_OWN = 20
+"""With fewer recorded configurations any search tries most of them."""
 LCBENCH_EPOCHS = 52
 CONFIGURATIONS = 500
 """Random configurations of a table of LCBench."""
@@ -33,6 +36,8 @@ _LCBENCH_OUTPUTS = (
     *("time", "val_accuracy", "val_cross_entropy", "val_balanced_accuracy"),
     *("test_cross_entropy", "test_balanced_accuracy"),
 )
+SEARCH_SEED = 0
+"""Of `record_curves.py`."""
 _LINEAR = ("beta1", "beta2", "max_dropout", "momentum", "num_layers", "weight_decay")
 """Parameters whose range is not logarithmic."""
 
@@ -77,11 +82,12 @@ class TableTask(Task[FunctionConfig]):
 
 def _curves(
     name: str,
-    points: Mapping[str, NDArray[Any]],
-    ranges: Mapping[str, tuple[float, float]],
+    points: Mapping[str, Sequence[Any] | NDArray[Any]],
+    ranges: Mapping[str, tuple[float, float] | list[Any]],
     *,
     observed: NDArray[Any],
     true_values: NDArray[Any],
+    seconds: NDArray[Any] | None = None,
     metric: str,
     maximize: bool,
 ) -> Curves:
@@ -90,18 +96,14 @@ def _curves(
     Args:
         name: Of the table.
         points: Parameter to its values, of shape N.
-        ranges: Parameter to its range.
+        ranges: Parameter to its range, or to the list of its values.
         observed: Values of the metric, N×E. Those from the first NaN on are left out.
         true_values: Of shape N.
+        seconds: Of each epoch, N×E; 1 by default.
         metric: Name of the metric.
         maximize: Whether a larger value is better.
     """
-    parameters = {
-        each: Parameter(
-            min=type(low)(low), max=type(low)(high), distribution="uniform" if each in _LINEAR else "log_uniform_values"
-        )
-        for each, (low, high) in ranges.items()
-    }
+    parameters = {each: _parameter(each, values) for each, values in ranges.items()}
     epochs = observed.shape[1]
     base = {"train": f"{name}:curve", "epochs": epochs}
     space = SearchSpace(parameters=parameters, base=base, task=TableTask(name, list(ranges)))
@@ -111,7 +113,10 @@ def _curves(
         length = epochs if known.all() else int(np.argmin(known))
         if length == 0:
             continue
-        assignment = {each: type(ranges[each][0])(values[index]) for each, values in points.items()}
+        assignment = {
+            each: values[index] if isinstance(ranges[each], list) else type(ranges[each][0])(values[index])
+            for each, values in points.items()
+        }
         found.append(
             Curve(
                 config=space.config(assignment),
@@ -119,7 +124,7 @@ def _curves(
                 epochs=tuple(
                     EpochResult(
                         epoch=epoch + 1,
-                        seconds=1.0,
+                        seconds=1.0 if seconds is None else float(seconds[index, epoch]),
                         finished_at=0.0,
                         metrics={metric: float(observed[index, epoch])},
                     )
@@ -130,6 +135,72 @@ def _curves(
             )
         )
     return Curves(found, space=space, metric=metric, maximize=maximize)
+
+
+def _parameter(name: str, values: tuple[float, float] | list[Any]) -> Parameter:
+    if isinstance(values, list):
+        return Parameter(values=values)
+    low, high = values
+    distribution = "uniform" if name in _LINEAR else "log_uniform_values"
+    return Parameter(min=type(low)(low), max=type(low)(high), distribution=distribution)
+
+
+def own() -> Iterator[Table]:
+    """Yield the table of `record_curves.py`, for tuning; nothing while it has fewer than 20 configurations.
+
+    A search observes the curve of the search's seed after whole epochs. The true value of a configuration is the mean
+    of its further seeds; while it has none, its value under the search's seed.
+    """
+    import pyarrow.parquet
+
+    content = pyarrow.parquet.read_table(OWN)
+    at = [float(each) for each in content.schema.metadata[b"milestones"].split(b",")]
+    whole = [index for index, milestone in enumerate(at) if milestone.is_integer()]
+    rows = content.to_pylist()
+    searched = [row for row in rows if row["seed"] == SEARCH_SEED]
+    if len(searched) < MIN_OWN:
+        return
+    further: dict[str, list[float]] = {}
+    for row in rows:
+        if row["seed"] != SEARCH_SEED and not row["diverged"]:
+            further.setdefault(row["config_id"], []).append(row["val_accuracy"][-1])
+    observed = np.full((len(searched), len(whole)), np.nan)
+    seconds = np.ones_like(observed)
+    for index, row in enumerate(searched):
+        known = [each for each in whole if each < len(row["val_accuracy"])]
+        observed[index, : len(known)] = [row["val_accuracy"][each] for each in known]
+        seconds[index, : len(known)] = np.diff([row["seconds"][each] for each in known], prepend=0.0)
+    final = observed[:, -1]
+    points = {
+        "model.name": np.array([row["network"] for row in searched]),
+        "data.batch_size": np.array([row["batch_size"] for row in searched], dtype=object),
+        "data.augmentation": np.array([row["augmentation"] for row in searched]),
+        "optimizer.lr": np.array([row["lr"] for row in searched]),
+        "schedule": np.array([f"every {row['step_size']} times {row['gamma']:g}" for row in searched]),
+    }
+    ranges: dict[str, tuple[float, float] | list[Any]] = {
+        name: sorted(set(values.tolist())) for name, values in points.items() if name != "optimizer.lr"
+    }
+    ranges["optimizer.lr"] = (float(points["optimizer.lr"].min()), float(points["optimizer.lr"].max()))
+    confirmed = sum(row["config_id"] in further for row in searched)
+    curves = _curves(
+        "own",
+        {name: values.tolist() for name, values in points.items()},
+        ranges,
+        observed=observed,
+        true_values=np.array(
+            [np.mean(further.get(row["config_id"], value)) for row, value in zip(searched, final, strict=True)]
+        ),
+        seconds=seconds,
+        metric="val_accuracy",
+        maximize=True,
+    )
+    yield Table(
+        name=f"own {len(searched)} configurations, {confirmed} under further seeds",
+        curves=curves,
+        epochs=len(whole),
+        judged=False,
+    )
 
 
 def taskset() -> Iterator[Table]:
@@ -212,3 +283,11 @@ def _lcbench_table(task: str, *, judged: bool) -> Table:
         maximize=True,
     )
     return Table(name=f"lcbench {task}", curves=curves, epochs=LCBENCH_EPOCHS, judged=judged)
+
+
+COLLECTIONS: Mapping[str, Callable[[], Iterator[Table]]] = {
+    "taskset": taskset,
+    "lcbench-tuning": functools.partial(lcbench, judged=False),
+    "lcbench-judged": functools.partial(lcbench, judged=True),
+    "own": own,
+}
