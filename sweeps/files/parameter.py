@@ -37,6 +37,7 @@ Distribution = Literal[
     "inv_log_uniform",
     "categorical_w_probabilities",
 ]
+Confidence = Literal["low", "medium", "high"]
 DISTRIBUTIONS: Mapping[Distribution, str] = {
     "categorical": "One of `values`, with equal probability or by `probabilities`. Default if `values` is given.",
     "constant": "`value`. Default if `value` is given.",
@@ -104,7 +105,7 @@ _WAYS_TO_VARY: dict[str, Any] = {
         {"required": ["min"]},
         _drawn(*_NORMALS, *_BETAS),
     ],
-    "dependencies": {"min": ["max"], "max": ["min"], "probabilities": ["values"]},
+    "dependencies": {"min": ["max"], "max": ["min"], "probabilities": ["values"], "confidence": ["prior"]},
     "allOf": [
         {"properties": {"values": {"type": "array", "minItems": 1, "uniqueItems": True}}},
         {"properties": {"probabilities": {"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}}}},
@@ -157,6 +158,11 @@ class Parameter(StrictModel):
     """First exponent of `beta`."""
     b: int | float | None = Field(default=None, gt=0)
     """Second exponent of `beta`."""
+    prior: Any = None
+    """Your best guess of a good value. Methods `bayes` and `random` try it first and draw some later values near it,
+    fewer if the results are no better there."""
+    confidence: Confidence = "medium"
+    """How near to `prior`, and how often, values are drawn: `low`, `medium` or `high`."""
     when: dict[str, Any] = Field(default_factory=dict)
     """Conditions: the parameter is active only where each of these other parameters has one of the listed values."""
 
@@ -184,6 +190,8 @@ class Parameter(StrictModel):
             self._check_values(self.values)
         elif self.probabilities is not None:
             raise ValueError("probabilities are those of `values: [...]`. List them")
+        if "confidence" in self.model_fields_set and not self.has_prior:
+            raise ValueError(f"confidence {self.confidence} is that of a prior. Write prior: VALUE too")
         if is_range:
             self._check_range()
         elif self.distribution in _WITH_STEP and self.q is None:
@@ -275,6 +283,11 @@ class Parameter(StrictModel):
     def is_range(self) -> bool:
         """Whether it takes any number of a range, and not only listed values."""
         return self.min is not None or self.distribution in (*_NORMALS, *_BETAS)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether it has a prior, which may be the listed value null."""
+        return "prior" in self.model_fields_set
 
     @property
     def choices(self) -> tuple[Any, ...]:

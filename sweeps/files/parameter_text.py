@@ -20,6 +20,11 @@ def range_text(parameter: Parameter, *, is_integer: bool) -> str:
     return f"{continuous.family.replace('_', '-')}, mean{of} {first}, deviation {second} ({kind}{step})"
 
 
+def prior_text(parameter: Parameter) -> str:
+    """Return the prior in words, such as `; prior 0.03 (high)`; empty without one."""
+    return f"; prior {parameter.prior} ({parameter.confidence})" if parameter.has_prior else ""
+
+
 def value_texts(parameter: Parameter) -> list[str]:
     """Return each listed value in words, with its probability if it has one: `sgd (70 %)`."""
     if parameter.probabilities is None:

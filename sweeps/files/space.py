@@ -13,9 +13,17 @@ from pydantic import ValidationError
 from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.files.distributions import distribution_of, is_converted, stored_of, suggest, value_of
 from sweeps.files.parameter import Assignment, Parameter, Scalar, identity_of, label
-from sweeps.files.parameter_text import range_text, value_texts
+from sweeps.files.parameter_text import prior_text, range_text, value_texts
 from sweeps.files.quantiles import multiple, rounded
-from sweeps.files.space_check import SpaceError, checked, grid_errors, value_at
+from sweeps.files.space_check import (
+    SpaceError,
+    cast_value,
+    checked,
+    combination_errors,
+    grid_errors,
+    value_at,
+    value_errors,
+)
 from sweeps.files.yaml_file import merge
 from sweeps.tasks.registry import IMAGES
 
@@ -52,14 +60,37 @@ class SearchSpace:
         for path in self.parameters:
             self.parameters[path], found = checked(self, path)
             errors += found
+        errors = errors or self._check_priors()
         if errors:
             raise SpaceError(errors)
+
+    def _check_priors(self) -> list[str]:
+        """Convert the priors to the types of their fields; return the errors of those outside the space."""
+        errors = []
+        for path, parameter in self.parameters.items():
+            if parameter.has_prior:
+                errors += [f"parameters.{path}.prior: {error}" for error in value_errors(self, path, parameter.prior)]
+                prior = cast_value(self, path, parameter.prior)
+                self.parameters[path] = parameter.model_copy(update={"prior": prior})
+        return errors or [
+            f"parameters: the priors together: {error}" for error in combination_errors(self, self.priors)
+        ]
+
+    @property
+    def priors(self) -> Assignment:
+        """The parameters' priors, without those that are inactive under the others."""
+        found: Assignment = {}
+        for path, parameter in self.parameters.items():
+            conditions = parameter.conditions.items()
+            if parameter.has_prior and all(found.get(other, allowed[0]) in allowed for other, allowed in conditions):
+                found[path] = parameter.prior
+        return found
 
     def suggest(self, trial: optuna.Trial) -> Assignment:
         """Return Optuna's suggestions for all parameters that are active in the trial."""
         assignment: Assignment = {}
-        for path, parameter in self.parameters.items():
-            if self._is_active(parameter, assignment):
+        for path in self.parameters:
+            if self.is_active(path, assignment):
                 assignment[path] = self.decode(path, suggest(trial, path, self.distributions[path]))
         return assignment
 
@@ -84,7 +115,7 @@ class SearchSpace:
         """Return the assignment of the active parameters for a configuration; None if a value is not in the space."""
         assignment: Assignment = {}
         for path, parameter in self.parameters.items():
-            if not self._is_active(parameter, assignment):
+            if not self.is_active(path, assignment):
                 continue
             try:
                 field = value_at(config, path)
@@ -195,7 +226,7 @@ class SearchSpace:
             yield dict(assignment)
             return
         path, *rest = remaining
-        if not self._is_active(self.parameters[path], assignment):
+        if not self.is_active(path, assignment):
             yield from self._extend(assignment, rest)
             return
         for value in self.finite_values(path) or ():
@@ -288,11 +319,13 @@ class SearchSpace:
             when = " and ".join(
                 f"{other} is {' or '.join(map(str, allowed))}" for other, allowed in parameter.conditions.items()
             )
-            rows.append((path, text, when))
+            rows.append((path, text + prior_text(parameter), when))
         return rows
 
-    def _is_active(self, parameter: Parameter, assignment: Assignment) -> bool:
-        return all(path in assignment and assignment[path] in allowed for path, allowed in parameter.conditions.items())
+    def is_active(self, path: str, assignment: Assignment) -> bool:
+        """Return whether a parameter is active, from the values of the parameters before it."""
+        conditions = self.parameters[path].conditions
+        return all(other in assignment and assignment[other] in allowed for other, allowed in conditions.items())
 
     @cached_property
     def _integers(self) -> set[str]:

@@ -252,18 +252,23 @@ def assignment_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list
         if path not in space.parameters:
             errors.append(f"{path}: is not a parameter of this sweep: {closest(path, space.parameters)}")
             continue
-        parameter = space.parameters[path]
-        number = cast_value(space, path, value)
-        if parameter.is_range:
-            low, high = parameter.bounds
-            if not isinstance(number, int | float) or not low <= number <= high:
-                errors.append(f"{path}: {value!r} is not between {low} and {high}")
-            elif (near := space.nearest(path, number)) != number:
-                errors.append(f"{path}: {value!r} is not on a step of its range. The nearest value is {near}")
-        elif identity_of(number) not in map(identity_of, parameter.choices):
-            errors.append(f"{path}: {value!r} is not one of {_shown(parameter.choices)}")
+        errors += [f"{path}: {error}" for error in value_errors(space, path, value)]
         errors += _inactive(space, path, assignment)
     return errors
+
+
+def value_errors(space: SearchSpace, path: str, value: Any) -> list[str]:
+    """Return the errors of a value that a parameter cannot take."""
+    parameter = space.parameters[path]
+    number = cast_value(space, path, value)
+    if not parameter.is_range:
+        is_listed = identity_of(number) in map(identity_of, parameter.choices)
+        return [] if is_listed else [f"{value!r} is not one of {_shown(parameter.choices)}"]
+    low, high = parameter.bounds
+    if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
+        return [f"{value!r} is not between {low} and {high}"]
+    near = space.nearest(path, number)
+    return [] if near == number else [f"{value!r} is not on a step of its range. The nearest value is {near}"]
 
 
 def _inactive(space: SearchSpace, path: str, assignment: Mapping[str, Any]) -> list[str]:

@@ -266,6 +266,8 @@ class SweepSpec(FileOfOwnCode):
             found.append("start_with: has no effect in a grid, which runs all combinations in order")
         elif self.run_cap is not None and len(self.start_with) > self.run_cap:
             found.append(f"start_with: lists {len(self.start_with)} trials, and run_cap only allows {self.run_cap}")
+        if self.method == "grid" and self.space.priors:
+            found.append(f"parameters.{next(iter(self.space.priors))}.prior: has no effect in a grid")
         if self.method != "grid" and not self.space.is_constant("seed"):
             found.append(
                 f"parameters.seed: a {self.method} search selects the luckiest seed. Write "
@@ -276,7 +278,7 @@ class SweepSpec(FileOfOwnCode):
     def definition(self) -> dict[str, Any]:
         """Return the definition that identifies its study: space, base and metric as flat JSON values."""
         parameters = {
-            f"parameters.{path}": parameter.model_dump(mode="json", exclude_unset=True)
+            f"parameters.{path}": parameter.model_dump(mode="json", exclude_unset=True, exclude={"prior", "confidence"})
             for path, parameter in self.parameters.items()
         }
         base = {f"base.{path}": value for path, value in flatten(self.shared_values).items()}

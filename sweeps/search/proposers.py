@@ -18,12 +18,16 @@ from sweeps.core.trial import RungLabel
 from sweeps.files.parameter import Assignment
 from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
+from sweeps.search.prior import Prior
 from sweeps.search.tpe import Window, WindowedTPESampler
 
 REPEATS_BEFORE_LISTING = 20
 """Consecutive duplicate proposals after which the untried combinations of a finite space are listed."""
 REPEATS_BEFORE_GIVING_UP = 500
 """Consecutive duplicate proposals after which the search of an infinite space ends. The later ones are random."""
+
+_PRIOR_STREAM = 1
+"""Third part of the seed for draws from the prior, so that they do not depend on those of the sampler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,10 @@ class Proposer(Protocol):
 
 
 class SamplerProposer:
-    """TPE or random search. The sampler is seeded by (seed, trial number), so that a resumed study does not repeat."""
+    """TPE or random search, with draws from the parameters' priors.
+
+    Both are seeded by (seed, trial number), so that a resumed study does not repeat.
+    """
 
     searches = True
 
@@ -69,7 +76,8 @@ class SamplerProposer:
         self._space = space
         self._method = method
         self._seed = seed
-        self._start_with = list(start_with)
+        self._prior = Prior(space)
+        self._start_with = list(start_with) or ([space.priors] if self._prior else [])
         self._unlisted: Iterator[Assignment] | None = None
         self._window = Window()
 
@@ -102,12 +110,21 @@ class SamplerProposer:
                 return self._start_with[proposed]
             self._start_with = []
         if repeats < REPEATS_BEFORE_LISTING:
-            return {}
+            return self._drawn_from_prior(study)
         if self._space.cardinality is None:
             return {} if repeats < REPEATS_BEFORE_GIVING_UP else None
         if self._unlisted is None:
             self._unlisted = _untried(self._space, study)
         return next(self._unlisted, None)
+
+    def _drawn_from_prior(self, study: optuna.Study) -> Assignment:
+        """Return values near the priors for a share of the trials, `{}` for the others."""
+        if not self._prior:
+            return {}
+        trials = study.get_trials(deepcopy=False)
+        rng = np.random.default_rng([self._seed, len(trials), _PRIOR_STREAM])
+        share = self._prior.weight(trials, direction=study.direction)
+        return self._prior.draw(rng) if rng.uniform() < share else {}
 
     def total(self) -> int | None:
         return self._space.cardinality

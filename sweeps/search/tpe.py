@@ -80,7 +80,7 @@ class Window:
         if trial.state is TrialState.FAIL:
             return
         bisect.insort(self._ended, trial.number)
-        bisect.insort(self._best, (_sort_key(trial, direction), trial.number))
+        bisect.insort(self._best, (sort_key(trial, direction), trial.number))
         del self._best[self._most_best :]
 
 
@@ -90,7 +90,7 @@ def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
     return pruned
 
 
-def _sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
+def sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
     """Return the sort key that TPE uses: complete trials by value, then the others, the longest first."""
     sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
     if trial.state is TrialState.COMPLETE:

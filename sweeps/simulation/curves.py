@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution
 
 from sweeps.core.results import EpochResult
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import Outcome
 from sweeps.files.space import SearchSpace
-
-Point = Mapping[str, Any]
-"""Dotted path to value of each active parameter, as Optuna stores it."""
+from sweeps.search.positions import Point, position_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +48,7 @@ class Curves:
         self.metric, self.maximize = metric, maximize
         self._curves = list(curves)
         self._columns = {
-            path: np.array([_position(curve.point, path, distribution) for curve in curves])
+            path: np.array([position_of(curve.point, path, distribution) for curve in curves])
             for path, distribution in space.distributions.items()
         }
 
@@ -84,7 +81,7 @@ class Curves:
         """
         distance = np.zeros(len(self._curves))
         for path, distribution in self.space.distributions.items():
-            position = _position(point, path, distribution)
+            position = position_of(point, path, distribution)
             if math.isnan(position):
                 distance += ~np.isnan(self._columns[path])
                 continue
@@ -94,19 +91,3 @@ class Curves:
             distance += np.nan_to_num(apart, nan=1.0)
         distance[~among] = np.inf
         return int(np.argmin(distance))
-
-
-def _position(point: Point, path: str, distribution: BaseDistribution) -> float:
-    """Return the position of a value on its axis: 0 to 1 on a range, the index of a listed value; NaN if inactive."""
-    if path not in point:
-        return math.nan
-    value = point[path]
-    if isinstance(distribution, CategoricalDistribution):
-        return float(distribution.to_internal_repr(value))
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = float(distribution.low), float(distribution.high)
-    if high == low:
-        return 0.0
-    if distribution.log:
-        return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
-    return (float(value) - low) / (high - low)
