@@ -132,6 +132,10 @@ class SweepPlan(Plan):
             f"{self.trials} trials{of} by {about.method} search, {about.early_terminate.sentence}{until}; "
             f"{self.slots.describe()}",
         )
+        if about.space.conditions.known:
+            from sweeps.search.draws import allowed_share
+
+            print_sentence(console, allowed_share(about.space, seed=about.seed).sentence)
         self._print_custom(about.resources, console)
         if self.cost is not None:
             print_sentence(

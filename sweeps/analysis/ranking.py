@@ -70,8 +70,8 @@ class _Configuration:
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it has a result and no seed failed to learn."""
-        return bool(self.seeds) and not self.did_not_learn
+        """Whether it has a result, no seed failed to learn and none violates a condition of its search."""
+        return bool(self.seeds) and not self.did_not_learn and not any(row["violated"] for row in self.complete)
 
     @property
     def search_accuracy(self) -> float | None:
@@ -130,7 +130,8 @@ def rank_configurations(table: Table) -> Table:
     Ranks start at 1 in each evaluation protocol; the protocol with the largest budget comes first. Ties are resolved by
     the earlier trial, as in `sweeps.search.best`. Only complete runs with a finite value count. Configurations without
     such a run follow without a rank, as do those with runs that did not learn (`did_not_learn` counts them, see
-    `has_learned`); the means of the latter are over the runs that learned.
+    `has_learned`); the means of the latter are over the runs that learned. Those that violate a measured condition of
+    their search (`violated`) have no rank either.
 
     A configuration without validation images, such as a rung of a ladder that is measured on the test set, is ranked by
     its test accuracy. Those with the same number of training images and the same budget form one protocol, below the
@@ -201,8 +202,8 @@ def _ordered(table: Table) -> list[_Configuration]:
         row = configuration.shown
         protocol = (_precedence(row["protocol"]), *configuration.compared_with)
         if configuration.seeds:
-            unconfirmed, did_not_learn = not configuration.confirming, not configuration.is_ranked
-            return did_not_learn, protocol, unconfirmed, *configuration.rank_key(), row["started"], row["key"]
+            unconfirmed, is_unranked = not configuration.confirming, not configuration.is_ranked
+            return is_unranked, protocol, unconfirmed, *configuration.rank_key(), row["started"], row["key"]
         accuracy = -math.inf if row["val_accuracy"] is None else row["val_accuracy"]
         outcome = _UNRANKED.index(Outcome(row["status"]))
         return 2, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]

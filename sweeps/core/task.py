@@ -322,6 +322,15 @@ class Task(ABC, Generic[ConfigT]):
         """The metrics of an epoch in the order of their columns; empty if they are unknown before a training."""
         return {}
 
+    @property
+    def quantities(self) -> Mapping[str, TaskMetric]:
+        """Numbers of a configuration that are known before its training, such as the size of a network."""
+        return {}
+
+    def quantity(self, name: str, config: ConfigT) -> float | None:
+        """Return one of `quantities` of a configuration; None if it cannot be computed."""
+        return None
+
     def class_names(self, config: ConfigT) -> Sequence[str]:
         """Class names of a classification, in the order of the confusion matrix; empty for other tasks."""
         return ()

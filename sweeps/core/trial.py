@@ -143,6 +143,8 @@ class TrialRecord:
     test: TestResult | None = None
     warning: str | None = None
     """A warning about its training in this start that changes no result. It is not stored."""
+    violated: dict[str, float] = field(default_factory=dict)
+    """Measured conditions that the complete training violates, and by how much (`sweeps.files.where`)."""
     environment: dict[str, str] = field(default_factory=dict)
     """Host, device and versions."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sweeps.core.task import Probe, TaskConfig
 from sweeps.files.sweep import SweepSpec
+from sweeps.search.draws import allowed_share
 from sweeps.search.proposers import proposer_of
 from sweeps.stopping.rule import StoppingRule
 
@@ -45,9 +46,15 @@ class Estimate:
 
 
 def preview(spec: SweepSpec, count: int = PREVIEW) -> list[TaskConfig]:
-    """Return the first configurations that the search will propose."""
+    """Return the first configurations that the search will propose.
+
+    Raises:
+        SweepError: the conditions of `where` allow no configuration.
+    """
     import optuna
 
+    if spec.space.conditions.known:
+        allowed_share(spec.space, seed=spec.seed)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction=spec.metric.goal)
     proposer = proposer_of(spec)
@@ -74,7 +81,7 @@ def some_combinations(spec: SweepSpec) -> list[TaskConfig]:
     if spec.space.cardinality is None:
         return []
     listed = itertools.islice(spec.space.assignments(), MAX_LISTED)
-    return [spec.space.config(assignment) for assignment in listed if spec.space.allows(assignment)]
+    return [spec.space.config(assignment) for assignment in listed if spec.space.satisfies(assignment)]
 
 
 def trial_count(spec: SweepSpec) -> int:

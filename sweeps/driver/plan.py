@@ -24,6 +24,7 @@ from sweeps.files.ladder import FINAL, Ladder
 from sweeps.files.settings import MAX_NAME, Limits, Metric, Replicates, Resources
 from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
+from sweeps.files.where import Conditions
 from sweeps.files.yaml_file import flatten
 from sweeps.record.table import Row
 from sweeps.search.opening import is_ladder_study, read_study
@@ -110,6 +111,8 @@ class RunPlan:
     """URLs and commands in the file to notify."""
     storages: Storages = LOCAL
     """The storages in the file."""
+    conditions: Conditions | None = None
+    """Conditions on what a training measures; None without any."""
 
     @property
     def part(self) -> Literal["search", "replicates", "ladder", "retrain"]:
@@ -153,6 +156,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         tensorboard=spec.tensorboard,
         notify=spec.notify,
         storages=spec.storages,
+        conditions=spec.space.conditions if spec.space.conditions.measured else None,
     )
 
 

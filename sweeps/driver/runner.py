@@ -200,6 +200,7 @@ def _ledger(
         retry_failed=options.retry_failed,
         target_value=plan.metric.target,
         promotion=Promotion.of(plan.early_terminate, epochs=plan.epochs, maximize=plan.metric.goal == "maximize"),
+        conditions=plan.conditions,
     )
 
 

@@ -17,6 +17,8 @@ from sweeps.files.yaml_file import flatten, set_path
 from sweeps.tasks.registry import task_named
 
 _BASE, _PARAMETERS = "base.", "parameters."
+WHERE = "where"
+"""Key of the conditions. A definition without conditions has none, so that it equals that of an earlier version."""
 
 
 def space_of(definition: Mapping[str, Any]) -> SearchSpace | None:
@@ -26,7 +28,9 @@ def space_of(definition: Mapping[str, Any]) -> SearchSpace | None:
         for path, value in _below(definition, _BASE).items():
             set_path(base, path, value)
         parameters = {path: Parameter.model_validate(each) for path, each in _below(definition, _PARAMETERS).items()}
-        space = SearchSpace(parameters=parameters, base=base, task=task_named(base.get("train")))
+        space = SearchSpace(
+            parameters=parameters, base=base, task=task_named(base.get("train")), where=definition.get(WHERE, ())
+        )
         return space if parameters and space.allows({}) else None
     except (SpaceError, ValidationError):
         return None
@@ -120,4 +124,4 @@ def _below(definition: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def contains_point(space: SearchSpace, config: TaskConfig) -> bool:
     """Return whether a space contains a configuration."""
     assignment = space.point_of(config)
-    return assignment is not None and space.allows(assignment) and space.config(assignment).is_same_run(config)
+    return assignment is not None and space.satisfies(assignment) and space.config(assignment).is_same_run(config)

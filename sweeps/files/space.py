@@ -24,6 +24,7 @@ from sweeps.files.space_check import (
     value_at,
     value_errors,
 )
+from sweeps.files.where import Conditions
 from sweeps.files.yaml_file import merge
 from sweeps.tasks.registry import IMAGES
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MAX_COMBINATIONS = 100_000
 """A larger grid is considered a mistake, and would not fit into memory."""
 
+MAX_COUNTED = 1_000
+"""Largest number of combinations whose conditions are all evaluated to count them."""
 
 _CONTINUOUS_LOG = ("log_uniform_values",)
 _FINITE_IF_ROUNDED = ("q_log_uniform_values", "q_beta")
@@ -46,8 +49,21 @@ _MAX_LISTED = 20
 class SearchSpace:
     """The parameters of a search, in an order in which conditions come before the parameters that depend on them."""
 
-    def __init__(self, *, parameters: Mapping[str, Parameter], base: Mapping[str, Any], task: AnyTask = IMAGES) -> None:
+    def __init__(
+        self,
+        *,
+        parameters: Mapping[str, Parameter],
+        base: Mapping[str, Any],
+        task: AnyTask = IMAGES,
+        where: Sequence[str] = (),
+    ) -> None:
         """Validate the parameters and convert each value to the type of its field: `'1000'` images becomes 1000.
+
+        Args:
+            parameters: dotted path to values or range.
+            base: values that all configurations share.
+            task: the trained task.
+            where: conditions that a configuration satisfies (`sweeps.files.where`).
 
         Raises:
             SpaceError: with every error.
@@ -63,6 +79,14 @@ class SearchSpace:
         errors = errors or self._check_priors()
         if errors:
             raise SpaceError(errors)
+        self.conditions = Conditions(where, space=self)
+        if self.conditions.errors:
+            raise SpaceError(self.conditions.errors)
+
+    @property
+    def tree(self) -> Mapping[str, Any]:
+        """The base, nested."""
+        return self._tree
 
     def _check_priors(self) -> list[str]:
         """Convert the priors to the types of their fields; return the errors of those outside the space."""
@@ -110,6 +134,17 @@ class SearchSpace:
         except ValidationError:
             return False
         return True
+
+    def satisfies(self, assignment: Assignment) -> bool:
+        """Return whether a combination is valid and violates no condition that is known before its training."""
+        try:
+            return not self.conditions.refusals(self.config(assignment))
+        except ValidationError:
+            return False
+
+    def unset(self, assignment: Assignment) -> list[str]:
+        """Return the parameters that are active in an assignment and not set in it."""
+        return [path for path in self.parameters if path not in assignment and self.is_active(path, assignment)]
 
     def point_of(self, config: TaskConfig) -> Assignment | None:
         """Return the assignment of the active parameters for a configuration; None if a value is not in the space."""
@@ -239,6 +274,16 @@ class SearchSpace:
             return None
         count = sum(1 for _ in itertools.islice(self.assignments(), MAX_COMBINATIONS + 1))
         return None if count > MAX_COMBINATIONS else count
+
+    @cached_property
+    def proposals(self) -> int | None:
+        """Number of combinations that a search may propose; None if it is infinite or too large.
+
+        The conditions are counted in a space of up to `MAX_COUNTED` combinations.
+        """
+        if self.cardinality is None or not self.conditions.known or self.cardinality > MAX_COUNTED:
+            return self.cardinality
+        return sum(map(self.satisfies, self.assignments()))
 
     def finite_values(self, path: str) -> Sequence[Any] | None:
         """Return all values of a parameter; None for a continuous range."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from cifar_core.common.errors import closest
 from cifar_core.common.validation import explain
+from sweeps.core.errors import SweepError
 from sweeps.core.task import AnyTask, TaskConfig
 from sweeps.files.distributions import value_at_share
 from sweeps.files.parameter import Parameter, Scalar, identity_of, is_integral
@@ -298,6 +299,21 @@ def combination_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> lis
     except ValidationError as error:
         return explain(error)
     return []
+
+
+def refusal_errors(space: SearchSpace, assignment: Mapping[str, Any]) -> list[str]:
+    """Return the conditions of `where` that a valid combination violates whatever its other parameters are."""
+    unset = space.unset(dict(assignment))
+    conditions = space.conditions
+    try:
+        refused = conditions.refusals(space.config(dict(assignment)))
+    except SweepError as error:
+        return [str(error)]
+    return [
+        f"violates {key}, {conditions.known[key].text!r}. Change the entry or the condition"
+        for key in refused
+        if not conditions.undecided(key, unset)
+    ]
 
 
 def warnings(space: SearchSpace) -> list[str]:

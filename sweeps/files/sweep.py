@@ -23,6 +23,7 @@ from cifar_core.common.errors import closest
 from cifar_core.common.user_modules import written_name
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
+from sweeps.files.definition import WHERE
 from sweeps.files.foreign import foreign_file
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.own_code import FileOfOwnCode, renamed_for_program
@@ -44,6 +45,7 @@ from sweeps.files.space_check import (
     assignment_errors,
     combination_errors,
     grid_errors,
+    refusal_errors,
     shape_error,
     split_errors,
     warnings,
@@ -93,6 +95,9 @@ class SweepSpec(FileOfOwnCode):
     """Weights to keep on the disk."""
     start_with: tuple[dict[str, Any], ...] = ()
     """Configurations to try first, each as dotted path to value."""
+    where: tuple[str, ...] = ()
+    """Conditions on each configuration, such as `model.width * epochs <= 800` or `parameters_millions < 1`. One that
+    violates them is not trained. A condition on a metric, such as `val_loss < 2`, is measured by the training."""
     base: dict[str, Any] = Field(default_factory=dict)
     """Values that all trials share: any field of a training configuration."""
     _notes: tuple[str, ...] = PrivateAttr(())
@@ -182,6 +187,7 @@ class SweepSpec(FileOfOwnCode):
         for index, start in enumerate(self.start_with):
             found = [f"start_with[{index}].{error}" for error in assignment_errors(space, start)]
             found = found or [f"start_with[{index}]: {error}" for error in combination_errors(space, start)]
+            found = found or [f"start_with[{index}]: {error}" for error in refusal_errors(space, start)]
             errors += found
         if errors:
             raise ValueError("\n".join(errors))
@@ -226,7 +232,7 @@ class SweepSpec(FileOfOwnCode):
 
     @cached_property
     def space(self) -> SearchSpace:
-        return SearchSpace(parameters=self.parameters, base=self.shared_values, task=self.task)
+        return SearchSpace(parameters=self.parameters, base=self.shared_values, task=self.task, where=self.where)
 
     @property
     def shared_values(self) -> dict[str, Any]:
@@ -285,8 +291,9 @@ class SweepSpec(FileOfOwnCode):
         metric = {"metric.name": self.metric.name, "metric.goal": self.metric.goal}
         name = self.train if self.program is None else PROGRAMS.name
         task = {} if name is None else {"base.train": name}
+        where = {WHERE: self.space.conditions.texts} if self.where else {}
         # Converted through JSON, so that the types equal those of a stored definition.
-        definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **task, **metric}))
+        definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **task, **metric, **where}))
         return definition
 
 

@@ -284,6 +284,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             title="search metric",
         ),
         Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.BOOLEAN),
+        _tag("violated", meaning="Conditions of `where` that the measured values violate. Such a run is not ranked."),
         Column(
             name="reduced", meaning="How the budget of a rung was reduced. Empty for the full budget.", read=_reduced
         ),

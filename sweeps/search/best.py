@@ -14,7 +14,7 @@ from sweeps.core.trial import Outcome, TrialRecord
 
 Group = tuple[str, str]
 """Identifies the trials of one configuration; see `sweeps.core.identity.replicate_group`."""
-RankKey = tuple[bool, int, Protocol, float, int]
+RankKey = tuple[bool, bool, int, Protocol, float, int]
 """Sort key; the best configuration has the smallest."""
 
 
@@ -51,6 +51,7 @@ class ConfigurationRanking:
         self._metric, self._maximize = metric, maximize
         self._trials: dict[Group, dict[int, TrialRecord]] = {}
         self._unlearned: dict[Group, set[int]] = {}
+        self._violating: set[Group] = set()
         self._first: tuple[RankKey, Group] | None = None
         for record in records:
             self.enter(record)
@@ -64,6 +65,8 @@ class ConfigurationRanking:
         self._trials.setdefault(group, {})[record.number] = record
         if not learned(record):
             self._unlearned.setdefault(group, set()).add(record.number)
+        if record.violated:
+            self._violating.add(group)
         at = self.rank_key(group)
         if self._first is None or at <= self._first[0]:
             self._first = (at, group)
@@ -73,12 +76,14 @@ class ConfigurationRanking:
     def rank_key(self, group: Group) -> RankKey:
         """Return the sort key of a configuration: the largest budget first, then the mean over its seeds.
 
-        A configuration that learned nothing under some seed is ranked last, as on the leaderboard.
+        A configuration that learned nothing under some seed, or violates a condition of `where`, is ranked last, as on
+        the leaderboard.
         """
         trials = self.trials(group)
         protocol = trials[0].protocol
         return (
             group in self._unlearned,
+            group in self._violating,
             -protocol.budget,
             protocol,
             *by_value(self.mean(group), maximize=self._maximize, trial=trials[0].trial),

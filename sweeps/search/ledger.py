@@ -20,6 +20,7 @@ from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
+from sweeps.files.where import SECONDS, Conditions
 from sweeps.search.promotion import Promotion
 from sweeps.search.proposers import Proposal, Proposer
 from sweeps.search.reuse import RecordedResults
@@ -71,6 +72,7 @@ class Ledger:
         retry_failed: bool = False,
         target_value: float | None = None,
         promotion: Promotion | None = None,
+        conditions: Conditions | None = None,
     ) -> None:
         """Load the trials of earlier drivers. Observers are not called for them.
 
@@ -85,6 +87,7 @@ class Ledger:
             retry_failed: Whether failed trials are tried again.
             target_value: Value of the metric after which no new trial is proposed; None for no such value.
             promotion: Pauses trials at milestones and continues the best; None if the pruner of the study decides.
+            conditions: Conditions on what a training measures; None for no condition.
         """
         self._study = study
         self._trial_reader = StoredTrialReader(study, sweep=sweep)
@@ -105,6 +108,7 @@ class Ledger:
         self._to_retry: list[int] = []
         self._exhausted = False
         self._target_value = target_value
+        self._conditions = conditions
         self.reached: tuple[int, EpochResult] | None = None
         """The first trial that reached the target value, by its number, and the epoch; None before."""
         self._load_trials(retry_failed=retry_failed)
@@ -325,7 +329,7 @@ class Ledger:
         self.note(number, **{name: value for name, value in fields.items() if value is not None})
         if message.warning is not None:
             self._update(number, warning=message.warning)
-        if message.epoch is not None and (fault := self._reporter.missing_metric(message.epoch)) is not None:
+        if message.epoch is not None and (fault := self._missing(message.epoch)) is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return True
         is_last = message.outcome is Outcome.COMPLETE
@@ -339,6 +343,11 @@ class Ledger:
         else:
             self.finish(number, message.outcome, **error)
         return True
+
+    def _missing(self, epoch: EpochResult) -> str | None:
+        """Return an error message if an epoch lacks a number that the search needs; None if it has all."""
+        of_conditions = None if self._conditions is None else self._conditions.missing(epoch.metrics)
+        return self._reporter.missing_metric(epoch) or of_conditions
 
     def _requeue(self, number: int, **error: str | None) -> None:
         """Queue a trial again whose process or node failed, or end it if that happened too often."""
@@ -404,6 +413,8 @@ class Ledger:
         if self._target_value is None or self.reached is not None or value is None:
             return
         is_better = self._study.direction is optuna.study.StudyDirection.MAXIMIZE
+        if self._conditions is not None and self._violations(self._records[number], epoch):
+            return
         if value >= self._target_value if is_better else value <= self._target_value:
             self.reached = (number, epoch)
 
@@ -496,7 +507,7 @@ class Ledger:
             self.note(number, reused_from=recorded.run_id)
         if recorded.parameters is not None:
             self.note(number, parameters=recorded.parameters)
-        fault = next(filter(None, map(self._reporter.missing_metric, recorded.epochs)), None)
+        fault = next(filter(None, map(self._missing, recorded.epochs)), None)
         if fault is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return
@@ -523,11 +534,23 @@ class Ledger:
 
     def _close(self, number: int, outcome: Outcome) -> None:
         """Report the end of a trial, and of its duplicates, to the study."""
+        self._note_violations(number, outcome)
         trial = self._live.pop(number)
         record = self._update(number, outcome=outcome)
         self._reporter.report_end(trial, record)
         for waiting in self._waiting.pop(record.key, []):
             self._reporter.report_run(waiting, record)
+
+    def _note_violations(self, number: int, outcome: Outcome) -> None:
+        """Note the conditions that a complete trial violates. Of a shorter one it is unknown."""
+        record = self._records[number]
+        if self._conditions is not None and outcome is Outcome.COMPLETE:
+            self.note(number, violated=self._violations(record, record.epochs[-1]))
+
+    def _violations(self, record: TrialRecord, epoch: EpochResult) -> dict[str, float]:
+        assert self._conditions is not None
+        seconds = sum(each.seconds for each in record.epochs if each.epoch <= epoch.epoch)
+        return self._conditions.violations(record.config, {**epoch.metrics, SECONDS: seconds})
 
     def _update(self, number: int, **changes: Any) -> TrialRecord:
         record = replace(self._records[number], **changes)

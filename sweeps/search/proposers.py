@@ -24,7 +24,10 @@ from sweeps.search.tpe import Window, WindowedTPESampler
 REPEATS_BEFORE_LISTING = 20
 """Consecutive duplicate proposals after which the untried combinations of a finite space are listed."""
 REPEATS_BEFORE_GIVING_UP = 500
-"""Consecutive duplicate proposals after which the search of an infinite space ends. The later ones are random."""
+"""Consecutive duplicate or refused proposals after which the search of an infinite space ends. Of the duplicates, the
+later ones are random."""
+REFUSALS_BEFORE_LISTING = 50
+"""Consecutive refused proposals after which the untried combinations of a finite space are listed."""
 
 _PRIOR_STREAM = 1
 """Third part of the seed for draws from the prior, so that they do not depend on those of the sampler."""
@@ -82,8 +85,9 @@ class SamplerProposer:
         self._window = Window()
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+        refused = 0
         while True:
-            fixed = self._fixed(study, repeats)
+            fixed = self._fixed(study, repeats, refused)
             if fixed is None:
                 return None
             trial = _begin(study, self._space.encode(fixed))
@@ -96,23 +100,29 @@ class SamplerProposer:
             inexact = [path for path in fixed if path in assignment and self._space.is_inexact(path)]
             assignment |= {path: fixed[path] for path in inexact}
             try:
-                return Proposal(trial=trial, config=self._space.config(assignment))
+                config = self._space.config(assignment)
             except ValidationError:
                 # Each value is valid, but not their combination, such as two sizes that exceed the data set.
                 study.tell(trial, state=TrialState.FAIL)
                 repeats += 1
+                continue
+            excesses = self._space.conditions.refusals(config)
+            if not excesses:
+                return Proposal(trial=trial, config=config)
+            _refuse(study, trial, excesses)
+            refused += 1
 
-    def _fixed(self, study: optuna.Study, repeats: int) -> Assignment | None:
+    def _fixed(self, study: optuna.Study, repeats: int, refused: int) -> Assignment | None:
         """Return fixed values of the next trial, `{}` for a sampled trial, or None if no combination is left."""
         if self._start_with and repeats < REPEATS_BEFORE_LISTING:
             proposed = sum(not _is_lost(trial) for trial in study.get_trials(deepcopy=False))
             if proposed < len(self._start_with):
                 return self._start_with[proposed]
             self._start_with = []
-        if repeats < REPEATS_BEFORE_LISTING:
+        if repeats < REPEATS_BEFORE_LISTING and refused < REFUSALS_BEFORE_LISTING:
             return self._drawn_from_prior(study)
         if self._space.cardinality is None:
-            return {} if repeats < REPEATS_BEFORE_GIVING_UP else None
+            return {} if repeats + refused < REPEATS_BEFORE_GIVING_UP else None
         if self._unlisted is None:
             self._unlisted = _untried(self._space, study)
         return next(self._unlisted, None)
@@ -127,7 +137,7 @@ class SamplerProposer:
         return self._prior.draw(rng) if rng.uniform() < share else {}
 
     def total(self) -> int | None:
-        return self._space.cardinality
+        return self._space.proposals
 
     def concerns(self, key: str) -> bool:
         return True
@@ -152,7 +162,7 @@ class GridProposer:
         return Proposal(trial=trial, config=self._space.config(self._space.suggest(trial)))
 
     def total(self) -> int | None:
-        return self._space.cardinality
+        return self._space.proposals
 
     def concerns(self, key: str) -> bool:
         return True
@@ -165,12 +175,19 @@ def _begin(study: optuna.Study, fixed: Mapping[str, Any]) -> optuna.Trial:
     return study.ask()
 
 
+def _refuse(study: optuna.Study, trial: optuna.Trial, excesses: Mapping[str, float]) -> None:
+    """End a trial that violates conditions before its training. TPE takes it for worse than all others."""
+    for key, excess in excesses.items():
+        trial.set_constraint(key, excess)
+    study.tell(trial, state=TrialState.PRUNED)
+
+
 def _untried(space: SearchSpace, study: optuna.Study) -> Iterator[Assignment]:
     """Return the valid combinations that are not in the study, in the file's order."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if not _is_lost(trial)]
     tried = {_identity(space.normalized(trial.params)) for trial in trials}
     new = (a for a in space.assignments() if _identity(space.normalized(space.encode(a))) not in tried)
-    return (a for a in new if space.allows(a))
+    return filter(space.satisfies, new)
 
 
 def _identity(params: Mapping[str, Any]) -> str:

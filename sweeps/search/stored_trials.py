@@ -29,7 +29,7 @@ PAUSED = "paused"
 SPENT = "spent"
 """Attribute of a search's study: number of trials after which its finite space was exhausted."""
 _EPOCH = "epoch:"
-_NOTES = ("parameters", "log", "error", "error_class", "traceback", "reused_from", "environment")
+_NOTES = ("parameters", "log", "error", "error_class", "traceback", "reused_from", "environment", "violated")
 """Fields of `TrialRecord` that are set while a trial runs, stored in attributes of the same names."""
 
 

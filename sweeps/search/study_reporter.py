@@ -33,6 +33,8 @@ class StudyReporter:
     def report_end(self, trial: optuna.Trial, record: TrialRecord) -> None:
         """Report the end of a trial. Only a run of full length is complete, with the metric of its last epoch."""
         if record.outcome is Outcome.COMPLETE:
+            for condition in record.violated.keys() - trial.constraints.keys():
+                trial.set_constraint(condition, record.violated[condition])
             self._study.tell(trial, self._value(record.epochs[-1]))
         elif record.outcome is Outcome.FAILED and record.error_class != ErrorClass.OUT_OF_MEMORY:
             self._study.tell(trial, state=TrialState.FAIL)

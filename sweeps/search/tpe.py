@@ -91,7 +91,9 @@ def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
 
 
 def sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, float]:
-    """Return the sort key that TPE uses: complete trials by value, then the others, the longest first."""
+    """Return the sort key that TPE uses: complete trials by value, other ones, the longest first, infeasible ones."""
+    if (excess := sum(each for each in trial.constraints.values() if each > 0)) > 0:
+        return (math.inf, excess)
     sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
     if trial.state is TrialState.COMPLETE:
         assert trial.value is not None

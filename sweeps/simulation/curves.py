@@ -29,7 +29,7 @@ class Curve:
     """`complete`, or why the recording ends before the last epoch."""
     true_value: float
     """The metric of the configuration after its last epoch, as the mean over seeds that no search used. NaN if it was
-    never trained to the end."""
+    never trained to the end, or violates a condition of its search."""
 
 
 class Curves:

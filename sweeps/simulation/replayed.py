@@ -136,6 +136,7 @@ def replay_search(
         run_cap=run_cap,
         identify=Identifier(data_fingerprint=""),
         promotion=Promotion.of(rule, epochs=epochs, maximize=curves.maximize),
+        conditions=space.conditions if space.conditions.measured else None,
     )
     return _Clock(ledger, proposer, curves=curves, slots=slots, until=until).run(seed=seed)
 

@@ -35,6 +35,7 @@ from sweeps.core.formatting import loss, number, percent
 from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.task import DatasetPart, DryRunResult, OnStep, Task, TaskMetric, Training, product
 from sweeps.tasks.image_probe import ImageProbe
+from sweeps.tasks.image_quantities import QUANTITIES, image_quantity
 
 if TYPE_CHECKING:
     from cifar_core.training import TrainingState
@@ -56,6 +57,7 @@ class ImageClassification(Task[TrainingConfig]):
         "learning_rate": TaskMetric(heading="lr", shown=number),
         "images_per_second": TaskMetric(heading="images/s", shown=lambda value: f"{value:,.0f}"),
     }
+    quantities: Mapping[str, TaskMetric] = QUANTITIES
     sized = tuple(name for name, fields in FIELDS_OF_KIND["model"].items() if "width" in fields)
     fields_of_kind = FIELDS_OF_KIND
     reset_by_name = RESET_BY_NAME
@@ -75,6 +77,9 @@ class ImageClassification(Task[TrainingConfig]):
                 "data.normalization: none, but the pretrained weights expect normalised images: imagenet is usual"
             )
         return found
+
+    def quantity(self, name: str, config: TrainingConfig) -> float | None:
+        return image_quantity(name, config)
 
     def class_names(self, config: TrainingConfig) -> Sequence[str]:
         return class_names_of(config)

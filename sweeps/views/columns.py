@@ -12,7 +12,9 @@ from sweeps.record.columns import RECORD_COLUMNS
 
 
 def status_text(row: Mapping[str, Any]) -> str:
-    """Return the status of a row, or that it or some of its runs did not learn."""
+    """Return the status of a row, or that it violates a condition, or some of its runs did not learn."""
+    if row["violated"]:
+        return "violates where"
     count, runs = row["did_not_learn"], row["replicates"]
     if not count:
         return str(row["status"])
