@@ -48,6 +48,7 @@ def run(
     *,
     runs: str | Path = DEFAULT_RUNS,
     new: bool = False,
+    widen: bool = False,
     budget: Budget = FULL_BUDGET,
     rungs: Sequence[str] = (),
     cost: Callable[[TaskConfig], float] | None = None,
@@ -61,6 +62,7 @@ def run(
         what: from `load_spec` or `load_ladder`.
         runs: the runs folder.
         new: start a new study if the sweep of this name had another space.
+        widen: continue the sweep of this name with its trials if its space has become wider.
         budget: for a ladder: the part of its full budget to spend, and the number of seeds.
         rungs: for a ladder: names of the rungs to run; empty for all.
         cost: for a ladder: returns the seconds of a configuration. If given, the longest are started first.
@@ -86,7 +88,7 @@ def run(
         )
     else:
         plan = plan_of_sweep(what)
-    options = RunOptions(runs=Path(runs), new=new, **how)
+    options = RunOptions(runs=Path(runs), new=new, widen=widen, **how)
     summary = _carry_out(plan, options)
     if not isinstance(what, SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary

@@ -55,6 +55,7 @@ class Sweep(Printed):
         *,
         runs: str | Path = DEFAULT_RUNS,
         new: bool = False,
+        widen: bool = False,
         **how: Unpack[RunKeywords],
     ) -> SweepResult:
         """Train the missing trials and the replicates in the file, and return the result.
@@ -64,7 +65,7 @@ class Sweep(Printed):
         from sweeps.driver.options import Interrupted
 
         try:
-            summary = api.run(self.spec, runs=runs, new=new, **how)
+            summary = api.run(self.spec, runs=runs, new=new, widen=widen, **how)
         except Interrupted as stop:
             self.result = self._result(stop.summary, runs=Path(runs))
             raise

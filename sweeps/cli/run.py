@@ -26,9 +26,16 @@ if TYPE_CHECKING:
 @click.option(
     "--new", is_flag=True, help="Start a new study under this name. Trials of the earlier study stay in the record."
 )
+@click.option(
+    "--widen",
+    is_flag=True,
+    help="Continue a begun sweep whose file has a wider space now, such as further values, with its trials.",
+)
 @run_options
 @report_option
-def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: bool, how: RunKeywords) -> None:
+def run(
+    file: Path, overrides: tuple[str, ...], runs: Path, new: bool, widen: bool, report: bool, how: RunKeywords
+) -> None:
     """Train the missing trials of a sweep and show its leaderboard.
 
     The same command resumes an interrupted sweep. A larger run_cap extends it. Recorded results are not trained again.
@@ -37,12 +44,15 @@ def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: b
     Example:
       sweeps run experiments/quick.yaml
       sweeps run experiments/quick.yaml --set run_cap=48
+      sweeps run experiments/quick.yaml --set parameters.optimizer.lr.max=1.0 --widen
       sweeps run experiments/quick.yaml --tensorboard --notify https://example.org/hook
       sweeps run experiments/quick.yaml --backend inline --set name=debug --set run_cap=1
       sweeps run experiments/quick.yaml --address HOST:6379 --storage s3://bucket/lab
     """
     from sweeps.system.output import stage, terminal_copy
 
+    if new and widen:
+        raise click.UsageError("--new starts without the earlier trials, and --widen continues them. Choose one.")
     with terminal_copy() as console, stage(console, f"reading {file}"):
         from sweeps._api.functions import load_spec
         from sweeps._api.functions import run as run_spec
@@ -50,7 +60,7 @@ def run(file: Path, overrides: tuple[str, ...], runs: Path, new: bool, report: b
         spec = load_spec(file, overrides=overrides)
     echo_notes(file, spec.notes)
     echo_warnings(file, spec.warnings())
-    summary = summary_of(run_spec, spec, runs=runs, new=new, **how)
+    summary = summary_of(run_spec, spec, runs=runs, new=new, widen=widen, **how)
     show_result(runs, spec.name, summary, report=report)
     finish(summary, spec.name, runs=runs)
 

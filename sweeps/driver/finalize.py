@@ -14,7 +14,7 @@ from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.writer import Tracker
 from sweeps.search.opening import is_ladder_study, open_replicates, read_studies
-from sweeps.search.stored_trials import read_records, store_test
+from sweeps.search.stored_trials import name_in_record, read_records, store_test
 from sweeps.store.access_log import record_access
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
@@ -73,8 +73,8 @@ def finalize(
             measured = _measure(folder, untested, on_measure=on_measure)
             records |= {record.key: record for record in measured}
         # This also writes results that an earlier call measured and could not write.
-        if not reader.holds(records.values(), study=study.study_name):
-            _record(folder, records, study=study.study_name, owner=study.user_attrs.get(OWNER))
+        if not reader.holds(records.values(), study=name_in_record(study)):
+            _record(folder, records, study=name_in_record(study), owner=study.user_attrs.get(OWNER))
     done = [Finalized(records=tuple(records[record.key] for record in group)) for group in groups]
     return done, len(untested)
 

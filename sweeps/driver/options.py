@@ -46,6 +46,8 @@ class RunOptions:
     """Database URL for the study; None as for `storage`."""
     new: bool = False
     """Whether to start a new study if the sweep of this name had another space."""
+    widen: bool = False
+    """Whether to continue a begun sweep whose file has a wider space now."""
     retry_failed: bool = False
     """Whether to retry failed trials."""
     tensorboard: bool = False

@@ -46,6 +46,7 @@ from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study
 from sweeps.search.promotion import Promotion
 from sweeps.search.reuse import LadderResults, SearchResults
+from sweeps.search.stored_trials import name_in_record
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import require_same_code
@@ -96,7 +97,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         check_storage(folder)
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
-        study = _open(plan, folder, sources=own_sources, reader=reader, new=options.new, console=console)
+        study = _open(plan, folder, sources=own_sources, reader=reader, options=options, console=console)
         owner = _owner_of(study, folder)
         add_owner(folder.runs, plan.name, owner)
         recorded = CompleteResults(reader)
@@ -110,7 +111,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             stopping=stopping,
             console=console,
         )
-        if start.is_done and reader.holds(start.records, study=study.study_name):
+        if start.is_done and reader.holds(start.records, study=name_in_record(study)):
             # Fast, without importing torch, Ray or MLflow.
             return replace(start.summary(), opened_record=False)
         notifier = held.enter_context(
@@ -128,7 +129,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             tracker = held.enter_context(
                 Tracker(
                     RecordedStudy(
-                        sweep=plan.name, name=study.study_name, title=plan.title, command=plan.command, owner=owner
+                        sweep=plan.name, name=name_in_record(study), title=plan.title, command=plan.command, owner=owner
                     ),
                     runs=folder.runs,
                     environment=environment(git),
@@ -151,7 +152,7 @@ def _open(
     *,
     sources: Mapping[str, Mapping[str, str]],
     reader: MlflowReader,
-    new: bool,
+    options: RunOptions,
     console: Console,
 ) -> optuna.Study:
     """Return the study of a plan."""
@@ -162,7 +163,8 @@ def _open(
         definition=plan.definition,
         metric=plan.metric,
         pruner=plan.early_terminate.pruner(epochs=plan.epochs),
-        new=new,
+        new=options.new,
+        widen=options.widen,
         # Listed runs are identified by their keys: a run with changed code is another run.
         sources={} if plan.is_ladder or plan.trained_with else sources,
         recorded=lambda: reader.trials(sweep=plan.name),

@@ -36,6 +36,7 @@ from sweeps.search.stored_trials import (
     close_lost_trials,
     entry_attributes,
     epoch_attribute,
+    name_in_record,
     store_test,
 )
 from sweeps.search.study_reporter import StudyReporter
@@ -503,7 +504,7 @@ class Ledger:
 
     def _reuse_result(self, number: int, recorded: CompleteResult) -> None:
         trial = self._live[number]
-        if recorded.study != self._study.study_name:
+        if recorded.study != name_in_record(self._study):
             self.note(number, reused_from=recorded.run_id)
         if recorded.parameters is not None:
             self.note(number, parameters=recorded.parameters)

@@ -26,7 +26,16 @@ from sweeps.core.identity import (
 from sweeps.core.trial import FORMAT, Outcome, unsupported_format
 from sweeps.files.definition import contains_point, definition_changes, space_of
 from sweeps.files.settings import Metric
-from sweeps.search.stored_trials import DUPLICATE_OF, FIRST_NUMBER, FORMAT_OF, OUTCOME, epoch_attribute
+from sweeps.files.widened import not_wider
+from sweeps.search.stored_trials import (
+    DUPLICATE_OF,
+    FIRST_NUMBER,
+    FORMAT_OF,
+    OUTCOME,
+    epoch_attribute,
+    name_in_record,
+)
+from sweeps.search.widening import continue_in, leftovers
 from sweeps.store.folder import SweepFolder
 from sweeps.store.journal import JournalFile
 from sweeps.store.storage import read_storage
@@ -46,6 +55,7 @@ def open_study(
     metric: Metric,
     pruner: optuna.pruners.BasePruner,
     new: bool,
+    widen: bool = False,
     sources: Mapping[str, Mapping[str, str]] | None = None,
     recorded: Callable[[], Iterable[RecordedTrial]] = tuple,
     echo: Callable[[str], None] = lambda line: None,
@@ -58,6 +68,7 @@ def open_study(
         metric: Metric of the search.
         pruner: Pruner of the study.
         new: Create another study if the definition or the custom code has changed.
+        widen: Continue the last study if the new definition's space contains its space.
         sources: Custom network → file → hash. A change needs another study if trials were trained with the previous
             files; if all of them failed, the study is continued with the fixed code.
         recorded: The recorded trials of this sweep. If some belong to a study that is not in the journal, the folder
@@ -70,22 +81,21 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = folder.open_study_storage()
+    _delete_leftovers(storage, folder)
     stored = {study.study_name: study for study in _searches(storage, folder)}
     base = _base_name(stored.values(), folder, definition) or study_name(folder.sweep, definition)
     known = {number: name for name in stored if (number := generation(name, of=base)) is not None}
-    if stored and not known and not new:
-        latest = json.loads(_last_opened(stored.values()).user_attrs.get("definition", "{}"))
-        changes = [
-            *definition_changes(latest, definition),
-            *_kept_trials(_last_opened(stored.values()), storage, definition),
-        ]
-        raise _study_changed(folder, "with another space, base or metric", changes, definition=definition)
     number = max(known, default=None)
-    if number is not None:
-        differences = _code_changes(stored[known[number]], storage, sources or {}, only_trained=not new)
+    former = _last_opened(stored.values()) if stored and not known and not new else None
+    if former is not None and (refusal := _not_continued(former, storage, folder, definition, widen=widen)):
+        raise refusal
+    current = former if number is None else stored[known[number]]
+    if current is not None:
+        differences = _code_changes(current, storage, sources or {}, only_trained=not new)
         if differences and not new:
             copies = f" Copies of the earlier code are in {folder.path / 'code'}."
             raise _study_changed(folder, "with other code", differences, definition=definition, more=copies)
+    if number is not None:
         if differences:
             number += 1
         elif new:
@@ -96,17 +106,70 @@ def open_study(
     if number is None:
         lost = [generation(trial.study, of=base) for trial in recorded()]
         number = max((found + 1 for found in lost if found is not None), default=0)
+    name = name_of_generation(base, number)
+    if former is not None:
+        _continue(former, storage, definition, name=name, echo=echo)
     study = optuna.create_study(
-        storage=storage,
-        study_name=name_of_generation(base, number),
-        direction=metric.goal,
-        pruner=pruner,
-        load_if_exists=True,
+        storage=storage, study_name=name, direction=metric.goal, pruner=pruner, load_if_exists=True
     )
     _set_attributes(
         study, storage, folder, definition=definition, metric=metric, sources=sources or {}, recorded=recorded
     )
+    if former is not None:
+        optuna.delete_study(study_name=former.study_name, storage=storage)
     return study
+
+
+def _delete_leftovers(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> None:
+    """Delete the studies that a driver left when it failed while it widened the space of a search."""
+    _readable(storage, folder)  # nothing is deleted from a study of another version
+    for name in _leftovers(_stored_studies(storage, folder)):
+        optuna.delete_study(study_name=name, storage=storage)
+
+
+def _leftovers(stored: Iterable[StoredStudy]) -> set[str]:
+    return leftovers([study for study in stored if not is_replicate_study(study.study_name)])
+
+
+def _not_continued(
+    former: StoredStudy,
+    storage: optuna.storages.BaseStorage,
+    folder: SweepFolder,
+    definition: Mapping[str, Any],
+    *,
+    widen: bool,
+) -> StudyChangedError | None:
+    """Return the error that a study cannot be continued with another definition; None if it is to be widened."""
+    before = json.loads(former.user_attrs.get("definition", "{}"))
+    obstacles = not_wider(before, definition)
+    if widen and not obstacles:
+        return None
+    more = ""
+    if widen:
+        more = f" --widen needs a space that contains the former one, which {', '.join(obstacles)} prevents."
+    elif not obstacles:
+        more = " The new space contains the former one: --widen continues the sweep in it, with its trials."
+    changes = [*definition_changes(before, definition), *_kept_trials(former, storage, definition)]
+    return _study_changed(folder, "with another space, base or metric", changes, definition=definition, more=more)
+
+
+def _continue(
+    former: StoredStudy,
+    storage: optuna.storages.BaseStorage,
+    definition: Mapping[str, Any],
+    *,
+    name: str,
+    echo: Callable[[str], None],
+) -> None:
+    """Copy the trials of a study to a new one with a wider space."""
+    space = space_of(definition)
+    assert space is not None, "it contains the former one"
+    before = optuna.load_study(study_name=former.study_name, storage=storage)
+    study = continue_in(space, before, storage=storage, name=name, definition=json.dumps(definition))
+    trials = [trial for trial in study.get_trials(deepcopy=False) if "config" in trial.user_attrs]
+    outside = sum(not trial.params for trial in trials)
+    of_them = f"; {outside} of them lie outside and are not used by the sampler" if outside else ""
+    echo(f"The search continues in the wider space with its {plural(len(trials), 'trial')}{of_them}.")
 
 
 def _base_name(stored: Iterable[StoredStudy], folder: SweepFolder, definition: Mapping[str, Any]) -> str | None:
@@ -186,7 +249,7 @@ def open_replicates(folder: SweepFolder) -> optuna.Study:
     search = read_study(folder)
     study = optuna.create_study(
         storage=folder.open_study_storage(),
-        study_name=replicate_study_name(search.study_name),
+        study_name=replicate_study_name(name_in_record(search)),
         direction=search.direction,
         pruner=optuna.pruners.NopPruner(),
         load_if_exists=True,
@@ -219,7 +282,8 @@ def _readable(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list
             raise UnsupportedFormatError(
                 unsupported_format(f"the journal of {folder.sweep} under {folder.runs}", found)
             )
-    return studies
+    hidden = _leftovers(studies)
+    return [study for study in studies if study.study_name not in hidden]
 
 
 def _stored_studies(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> list[StoredStudy]:
@@ -350,10 +414,10 @@ def read_studies(folder: SweepFolder) -> Studies:
         raise damage
     if not stored:
         raise NoSuchSweepError(f"sweep {folder.sweep!r} has no trials yet")
-    search = _last_opened(stored).study_name
-    replicates = replicate_study_name(search)
+    search = _last_opened(stored)
+    replicates = replicate_study_name(name_in_record(search))
     return Studies(
-        search=optuna.load_study(study_name=search, storage=storage),
+        search=optuna.load_study(study_name=search.study_name, storage=storage),
         replicates=optuna.load_study(study_name=replicates, storage=storage)
         if replicates in _names(storage, folder)
         else None,

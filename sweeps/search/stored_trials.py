@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -16,11 +16,18 @@ from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
 from sweeps.tasks.registry import IMAGES, read_config
 
+if TYPE_CHECKING:
+    from sweeps.system.compat import StoredStudy
+
 KEY, DUPLICATE_OF, OUTCOME, FINISHED = "key", "duplicate_of", "outcome", "finished"
 FORMAT_OF = "format"
 """Attribute of a study: value of `sweeps.core.trial.FORMAT` when the study was created."""
 FIRST_NUMBER = "first_number"
 """Attribute of a study: number of trials in the sweep's earlier studies; absent for replicates."""
+WIDENS = "widens"
+"""Attribute of a study: name of the study in a narrower space that it continues."""
+RECORDED_AS = "recorded_as"
+"""Attribute of a study: its name in the record, which it has from the first study that it continues."""
 REPLICATE_OF = "replicate_of"
 RETRY_OF = "retry_of"
 """Number of the trial that this one replaces, which failed or whose code has changed."""
@@ -56,6 +63,11 @@ def entry_attributes(
     return {name: value for name, value in attributes.items() if value is not None}
 
 
+def name_in_record(study: optuna.Study | StoredStudy) -> str:
+    """Return the name of a study in the record."""
+    return str(study.user_attrs.get(RECORDED_AS, study.study_name))
+
+
 def epoch_attribute(epoch: int) -> str:
     """Return the attribute name of an epoch's result."""
     return f"{_EPOCH}{epoch:04d}"
@@ -74,7 +86,7 @@ class StoredTrialReader:
 
     def __init__(self, study: optuna.Study, *, sweep: str) -> None:
         self._sweep = sweep
-        self._study_name = study.study_name
+        self._study_name = name_in_record(study)
         self._attributes = study.user_attrs
         self._goal = study.direction.name.lower()
 

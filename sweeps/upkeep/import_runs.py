@@ -19,6 +19,7 @@ from sweeps.files.settings import check_name
 from sweeps.record.ownership import OWNER, owner_of_folder
 from sweeps.record.record_import import ImportResult, RecordImport
 from sweeps.record.store import uri_of_file
+from sweeps.search.stored_trials import RECORDED_AS, WIDENS
 from sweeps.store.access_log import import_accesses
 from sweeps.store.folder import SweepFolder
 from sweeps.upkeep.inventory import SweepInventory, take_inventory
@@ -143,6 +144,9 @@ def _named(line: bytes, *, there: str, here: str, prefix: str, owner: str) -> by
         return json.dumps(entry | {"user_attr": {OWNER: owner}}).encode() + b"\n"
     if not prefix:
         return line
+    if entry.get("op_code") == _SETS_A_STUDY_ATTRIBUTE and isinstance(attribute, dict):
+        renamed = {name: f"{prefix}{attribute[name]}" for name in (WIDENS, RECORDED_AS) if name in attribute}
+        return json.dumps(entry | {"user_attr": renamed}).encode() + b"\n" if renamed else line
     if entry.get("op_code") == _CREATES_A_STUDY:
         return json.dumps(entry | {"study_name": f"{prefix}{entry['study_name']}"}).encode() + b"\n"
     return line.replace(f'"sweeps/{there}/logs/'.encode(), f'"sweeps/{here}/logs/'.encode())

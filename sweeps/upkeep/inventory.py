@@ -15,7 +15,7 @@ from sweeps.record.ownership import OWNER
 from sweeps.record.review import RecordReview
 from sweeps.search.opening import read_all_studies
 from sweeps.search.state import sweep_names
-from sweeps.search.stored_trials import read_records
+from sweeps.search.stored_trials import name_in_record, read_records
 from sweeps.store.folder import SweepFolder
 
 
@@ -154,9 +154,9 @@ def take_inventory(folder: SweepFolder, *, is_held: bool = False) -> SweepInvent
     try:
         stored, damage = read_all_studies(folder)
         for study in stored:
-            studies[study.study_name] = list(read_records(study, sweep=folder.sweep))
+            studies[name_in_record(study)] = list(read_records(study, sweep=folder.sweep))
             if OWNER in study.user_attrs:
-                owners[study.study_name] = str(study.user_attrs[OWNER])
+                owners[name_in_record(study)] = str(study.user_attrs[OWNER])
             if not is_study_of(study.study_name, sweep=folder.sweep):
                 foreign_studies.append(study.study_name)
     except (DamagedJournalError, UnsupportedFormatError) as error:
