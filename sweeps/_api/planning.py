@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from sweeps.core.commands import DEFAULT_RUNS
 from sweeps.core.errors import SweepError
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import MeasuredOn
@@ -16,6 +17,7 @@ from sweeps.files.ladder_part import LadderPart, PartOptions, arguments_of, read
 from sweeps.files.settings import Resources
 from sweeps.files.sweep import SweepSpec, load_spec
 from sweeps.files.yaml_file import flatten, read_yaml
+from sweeps.store.folder import SweepFolder
 from sweeps.views.printed import Printed
 from sweeps.views.tables import print_fitting, print_space
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sweeps.backends.slots import Slots
     from sweeps.core.task import Probe, TaskConfig
     from sweeps.driver.estimate import Estimate
+    from sweeps.search.warm_start import WarmStart
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -80,6 +83,8 @@ class SweepPlan(Plan):
     first: tuple[TaskConfig, ...]
     """The first configurations."""
     cost: Estimate | None
+    warm_start: WarmStart | None
+    """The configurations of other sweeps that are tried first; None without `warm_start`."""
     trial_epochs: tuple[float, int]
     """Epochs of all trials: expected with early stopping, and without it; 0 if a program decides on its epochs."""
 
@@ -118,6 +123,8 @@ class SweepPlan(Plan):
         fixed = {path: value for path, value in shared.items() if path not in {*about.parameters, *_INTERNAL}}
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value}" for path, value in fixed.items()))
         print_space(about.space, console)
+        if self.warm_start is not None:
+            print_sentence(console, self.warm_start.sentence())
         drawn = [config.dotted() for config in self.first]
         columns = {"trial": [str(number) for number in range(len(drawn))]}
         for heading, path in zip(short_names(list(about.parameters)), about.parameters, strict=True):
@@ -279,6 +286,7 @@ def plan(
     train_size: int | None = None,
     final: bool = False,
     probe: bool = True,
+    runs: str | Path = DEFAULT_RUNS,
 ) -> SweepPlan | LadderPlan:
     """Return the plan of a file: space, first configurations, trials, slots, time. Starts nothing.
 
@@ -291,6 +299,7 @@ def plan(
         train_size: largest number of training images.
         final: plan the final evaluation of a ladder with `evaluate: validation`.
         probe: time train steps for the estimate.
+        runs: the runs folder with the sweeps of `warm_start`.
 
     Raises:
         SweepError: the file cannot be run.
@@ -301,11 +310,11 @@ def plan(
     options = PartOptions(
         only=",".join(rungs) or None, seeds=seeds, final=final, epochs_scale=epochs_scale, train_size=train_size
     )
-    return plan_of_file(Path(path), overrides, probe=probe, **options)
+    return plan_of_file(Path(path), overrides, probe=probe, runs=Path(runs), **options)
 
 
 def plan_of_file(
-    file: Path, overrides: Sequence[str], *, probe: bool, **options: Unpack[PartOptions]
+    file: Path, overrides: Sequence[str], *, probe: bool, runs: Path, **options: Unpack[PartOptions]
 ) -> SweepPlan | LadderPlan:
     """Return the plan for the options of a command line."""
     if is_ladder(read_yaml(file, overrides=overrides)):
@@ -314,10 +323,10 @@ def plan_of_file(
         raise SweepError(f"{file} is a sweep, and --final is for ladders. Run `sweeps finalize` after the search.")
     if arguments := arguments_of(**options):
         raise SweepError(f"{file} is a sweep, and {arguments[0]} is for ladders. Change keys of a sweep with --set.")
-    return _sweep_plan(file, overrides, probe=probe)
+    return _sweep_plan(file, overrides, probe=probe, runs=runs)
 
 
-def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPlan:
+def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path) -> SweepPlan:
     from sweeps.backends.slots import local_slots
     from sweeps.driver.dry_runs import dry_run_all
     from sweeps.driver.estimate import (
@@ -328,9 +337,12 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
         some_combinations,
         trial_count,
     )
+    from sweeps.driver.plan import warm_start_of
 
     about = load_spec(file, overrides=overrides)
-    first = preview(about)
+    choice = warm_start_of(about)
+    warm_start = None if choice is None else _stored_warm_start(about.name, runs) or choice(runs)
+    first = preview(about, warm_start=warm_start)
     if not first:
         raise SweepError(f"{file}: no combination of the parameters is valid. Change parameters or base.")
     dry_run = dry_run_all([*first, *some_combinations(about)], isolated=False, covers_all=is_listed(about))
@@ -355,7 +367,19 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool) -> SweepPl
         cost=cost,
         trial_epochs=expected_epochs(first, trials=trials, early=about.early_terminate),
         remarks=remarks,
+        warm_start=warm_start,
     )
+
+
+def _stored_warm_start(sweep: str, runs: Path) -> WarmStart | None:
+    """Return what the first start of a sweep has chosen; None before it."""
+    from sweeps.search.opening import read_study
+    from sweeps.search.warm_start import stored_warm_start
+
+    try:
+        return stored_warm_start(read_study(SweepFolder(runs, sweep)))
+    except SweepError:
+        return None
 
 
 def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:

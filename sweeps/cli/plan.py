@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from sweeps.cli.ladder_part import part_options
-from sweeps.cli.options import command_line, echo_notes, echo_warnings, set_option
+from sweeps.cli.options import command_line, echo_notes, echo_warnings, runs_option, set_option
 from sweeps.cli.param_types import YAML_FILE
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @set_option
 @part_options
 @click.option("--no-probe", is_flag=True, help="Skip the timing, and with it the estimate.")
-def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpack[PartOptions]) -> None:
+@runs_option
+def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, runs: Path, **options: Unpack[PartOptions]) -> None:
     """Print what a file would run: space, first configurations, trials, slots, time. Starts nothing.
 
     The estimate is measured on this machine: train steps and evaluations of the first configurations on random images.
@@ -41,7 +42,7 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, **options: Unpa
     from sweeps.core.formatting import print_sentence
     from sweeps.core.trial import MeasuredOn
 
-    planned = plan_of_file(file, overrides, probe=not no_probe, **options)
+    planned = plan_of_file(file, overrides, probe=not no_probe, runs=runs, **options)
     if not isinstance(planned, LadderPlan):
         echo_notes(file, planned.sweep.notes)
     echo_warnings(file, planned.warnings)

@@ -12,6 +12,7 @@ from sweeps.core.task import Probe, TaskConfig
 from sweeps.files.sweep import SweepSpec
 from sweeps.search.draws import allowed_share
 from sweeps.search.proposers import proposer_of
+from sweeps.search.warm_start import WARM_START, WarmStart
 from sweeps.stopping.rule import StoppingRule
 
 PREVIEW = 10
@@ -45,8 +46,13 @@ class Estimate:
     """Number of timed configurations."""
 
 
-def preview(spec: SweepSpec, count: int = PREVIEW) -> list[TaskConfig]:
+def preview(spec: SweepSpec, count: int = PREVIEW, *, warm_start: WarmStart | None = None) -> list[TaskConfig]:
     """Return the first configurations that the search will propose.
+
+    Args:
+        spec: The sweep.
+        count: Largest number of configurations.
+        warm_start: Configurations of other sweeps to try first.
 
     Raises:
         SweepError: the conditions of `where` allow no configuration.
@@ -57,6 +63,8 @@ def preview(spec: SweepSpec, count: int = PREVIEW) -> list[TaskConfig]:
         allowed_share(spec.space, seed=spec.seed)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction=spec.metric.goal)
+    if warm_start is not None:
+        study.set_user_attr(WARM_START, warm_start.stored)
     proposer = proposer_of(spec)
     limit = count if spec.run_cap is None else min(count, spec.run_cap)
     configs: list[TaskConfig] = []

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -31,6 +32,7 @@ from sweeps.search.opening import is_ladder_study, read_study
 from sweeps.search.proposers import Candidate, ListProposer, Proposer, proposer_of
 from sweeps.search.replicates import candidates_to_confirm, replicates_of
 from sweeps.search.stored_trials import read_records
+from sweeps.search.warm_start import WarmStart, choose
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.store.folder import SweepFolder
@@ -83,6 +85,8 @@ class RunPlan:
     models: Sequence[str]
     """Names of all networks."""
     proposer: Callable[[KeyOf], Proposer]
+    warm_start: Callable[[Path], WarmStart] | None = None
+    """Returns the configurations of other sweeps in a runs folder to try first; None without `warm_start`."""
     first: Callable[[], Sequence[TaskConfig]] = tuple
     """Returns configurations for the dry runs, including the first ones; none if all were trained before."""
     first_is_complete: bool = True
@@ -150,6 +154,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         first=lambda: [*preview(spec), *some_combinations(spec)],
         first_is_complete=is_listed(spec),
         proposer=lambda key_of: proposer_of(spec),
+        warm_start=warm_start_of(spec),
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),
         keep_best=None if spec.keep.best == "all" else spec.keep.best,
@@ -160,8 +165,18 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
     )
 
 
-def _networks(spec: SweepSpec) -> list[str]:
-    return list(map(str, dict.fromkeys(spec.space.listed_values("model.name"))))
+def warm_start_of(spec: SweepSpec) -> Callable[[Path], WarmStart] | None:
+    """Return what chooses the configurations of other sweeps to try first; None if the sweep has no `warm_start`."""
+    if not spec.warm_start or spec.method == "grid":
+        return None
+    return lambda runs: choose(
+        spec.warm_start,
+        runs=runs,
+        space=spec.space,
+        metric=spec.metric.name,
+        maximize=spec.metric.goal == "maximize",
+        run_cap=spec.run_cap,
+    )
 
 
 def _named_files(spec: SweepSpec) -> list[str]:

@@ -43,10 +43,11 @@ from sweeps.record.reader import MlflowReader
 from sweeps.record.sweep_progress import Objective
 from sweeps.record.writer import Tracker
 from sweeps.search.ledger import Ledger
-from sweeps.search.opening import open_replicates, open_study
+from sweeps.search.opening import open_replicates, open_study, read_study
 from sweeps.search.promotion import Promotion
 from sweeps.search.reuse import LadderResults, SearchResults
 from sweeps.search.stored_trials import name_in_record
+from sweeps.search.warm_start import WARM_START, stored_warm_start
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
 from sweeps.store.kept_code import require_same_code
@@ -158,6 +159,7 @@ def _open(
     """Return the study of a plan."""
     if plan.replicates:
         return open_replicates(folder)
+    warm_start = None if plan.warm_start is None or _is_started(folder) else plan.warm_start(folder.runs)
     study = open_study(
         folder,
         definition=plan.definition,
@@ -171,10 +173,26 @@ def _open(
         echo=lambda line: print_sentence(console, line),
     )
     check_same_storage(study, folder)
+    if plan.warm_start is not None and stored_warm_start(study) is None:
+        if study.get_trials(deepcopy=False):
+            print_sentence(console, f"warm_start has no effect: {plan.name} was started without it.")
+        else:
+            warm_start = warm_start or plan.warm_start(folder.runs)
+            study.set_user_attr(WARM_START, warm_start.stored)
+            print_sentence(console, warm_start.sentence())
     resources = plan.resources.model_dump(mode="json")
     if study.user_attrs.get(RESOURCES) != resources:
         study.set_user_attr(RESOURCES, resources)
     return study
+
+
+def _is_started(folder: SweepFolder) -> bool:
+    """Return whether a sweep has a study, so that the configurations to try first need not be chosen."""
+    try:
+        read_study(folder)
+    except SweepError:
+        return False
+    return True
 
 
 def _ledger(

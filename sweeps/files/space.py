@@ -149,22 +149,33 @@ class SearchSpace:
     def point_of(self, config: TaskConfig) -> Assignment | None:
         """Return the assignment of the active parameters for a configuration; None if a value is not in the space."""
         assignment: Assignment = {}
-        for path, parameter in self.parameters.items():
+        for path in self.parameters:
             if not self.is_active(path, assignment):
                 continue
-            try:
-                field = value_at(config, path)
-            except (AttributeError, KeyError):
-                return None
-            if parameter.is_range:
-                low, high = parameter.bounds
-                values = [field] if low <= field <= high and self.nearest(path, field) == field else []
-            else:
-                values = [choice for choice in parameter.choices if self._matches(path, choice, field, assignment)]
+            values = self.values_like(path, config, assignment)
             if not values:
                 return None
             assignment[path] = values[0]
         return assignment
+
+    def values_like(self, path: str, config: TaskConfig, assignment: Assignment) -> list[Any]:
+        """Return the values of a parameter that equal that of a configuration; empty if it has none in the space.
+
+        Args:
+            path: Of the parameter.
+            config: The configuration.
+            assignment: The values of the parameters before it.
+        """
+        parameter = self.parameters[path]
+        try:
+            field = value_at(config, path)
+        except (AttributeError, KeyError):
+            return []
+        if not parameter.is_range:
+            return [choice for choice in parameter.choices if self._matches(path, choice, field, assignment)]
+        low, high = parameter.bounds
+        is_inside = isinstance(field, int | float) and low <= field <= high and self.nearest(path, field) == field
+        return [field] if is_inside else []
 
     def _matches(self, path: str, choice: Any, field: Any, assignment: Assignment) -> bool:
         """Return whether a listed value equals the value of a field."""

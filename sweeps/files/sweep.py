@@ -98,6 +98,9 @@ class SweepSpec(FileOfOwnCode):
     where: tuple[str, ...] = ()
     """Conditions on each configuration, such as `model.width * epochs <= 800` or `parameters_millions < 1`. One that
     violates them is not trained. A condition on a metric, such as `val_loss < 2`, is measured by the training."""
+    warm_start: tuple[Name, ...] = ()
+    """Other sweeps or ladders of the same runs folder, of which the best and most different configurations are tried
+    first. They are chosen at the first start."""
     base: dict[str, Any] = Field(default_factory=dict)
     """Values that all trials share: any field of a training configuration."""
     _notes: tuple[str, ...] = PrivateAttr(())
@@ -189,6 +192,9 @@ class SweepSpec(FileOfOwnCode):
             found = found or [f"start_with[{index}]: {error}" for error in combination_errors(space, start)]
             found = found or [f"start_with[{index}]: {error}" for error in refusal_errors(space, start)]
             errors += found
+        errors += [f"parameters: the priors together: {error}" for error in refusal_errors(space, space.priors)]
+        if self.name in self.warm_start:
+            errors.append(f"warm_start: {self.name} is this sweep itself, whose trials it continues. Name other sweeps")
         if errors:
             raise ValueError("\n".join(errors))
         return self
@@ -268,6 +274,8 @@ class SweepSpec(FileOfOwnCode):
             found.append(f"epochs: a trial ends after {self.epochs} results, and its program gets --epochs={argument}")
         if epochs and (idle := self.early_terminate.never_acts(epochs=epochs, run_cap=self.run_cap)) is not None:
             found.append(f"early_terminate.{idle}")
+        if self.warm_start and self.method == "grid":
+            found.append("warm_start: has no effect in a grid, which runs all combinations in order")
         if self.start_with and self.method == "grid":
             found.append("start_with: has no effect in a grid, which runs all combinations in order")
         elif self.run_cap is not None and len(self.start_with) > self.run_cap:

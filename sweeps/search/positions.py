@@ -28,6 +28,21 @@ def position_of(point: Point, path: str, distribution: BaseDistribution) -> floa
     return (float(value) - low) / (high - low)
 
 
+def distance(point: Point, other: Point, distributions: Mapping[str, BaseDistribution]) -> float:
+    """Return the distance of two points: the sum over the parameters of the distances of their positions.
+
+    It is 1 for another listed value, and if only one of both is active.
+    """
+    total = 0.0
+    for path, distribution in distributions.items():
+        if path in point and path in other:
+            apart = abs(position_of(point, path, distribution) - position_of(other, path, distribution))
+            total += min(apart, 1.0)
+        else:
+            total += (path in point) != (path in other)
+    return total
+
+
 def value_at_position(position: float, distribution: BaseDistribution) -> float:
     """Return the value at a position from 0 to 1 of a range, on a step if the range has steps."""
     assert isinstance(distribution, FloatDistribution | IntDistribution)

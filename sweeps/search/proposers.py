@@ -20,6 +20,7 @@ from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
 from sweeps.search.prior import Prior
 from sweeps.search.tpe import Window, WindowedTPESampler
+from sweeps.search.warm_start import first_proposals
 
 REPEATS_BEFORE_LISTING = 20
 """Consecutive duplicate proposals after which the untried combinations of a finite space are listed."""
@@ -81,6 +82,7 @@ class SamplerProposer:
         self._seed = seed
         self._prior = Prior(space)
         self._start_with = list(start_with) or ([space.priors] if self._prior else [])
+        self._knows_warm_start = False
         self._unlisted: Iterator[Assignment] | None = None
         self._window = Window()
 
@@ -114,7 +116,10 @@ class SamplerProposer:
 
     def _fixed(self, study: optuna.Study, repeats: int, refused: int) -> Assignment | None:
         """Return fixed values of the next trial, `{}` for a sampled trial, or None if no combination is left."""
-        if self._start_with and repeats < REPEATS_BEFORE_LISTING:
+        if not self._knows_warm_start:
+            self._start_with += first_proposals(study)
+            self._knows_warm_start = True
+        if self._start_with and repeats < REPEATS_BEFORE_LISTING and refused < REFUSALS_BEFORE_LISTING:
             proposed = sum(not _is_lost(trial) for trial in study.get_trials(deepcopy=False))
             if proposed < len(self._start_with):
                 return self._start_with[proposed]

@@ -286,6 +286,11 @@ def test_priors_that_exclude_each_other_are_refused() -> None:
         spec(parameters=sizes)
 
 
+def test_a_prior_that_violates_a_condition_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"the priors together: violates where\[0\]"):
+        spec(parameters={"optimizer.lr": LR | {"prior": 0.03}}, where=["optimizer.lr > 0.5"], run_cap=9)
+
+
 def test_a_prior_is_converted_to_the_type_of_its_field() -> None:
     space = space_with(size={"values": ["32", "64"], "prior": "64"})
 
