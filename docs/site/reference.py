@@ -236,6 +236,7 @@ _SWEEP_LINKS = {
     "early_terminate": "#early_terminate",
     "parameters": "#parameters",
     "base": "training-configuration.md",
+    "metrics": "../how-to/several-objectives.md#several-objectives",
     "where": "../how-to/several-objectives.md#conditions",
     "start_with": "training-configuration.md",
     "train": "../how-to/own-training.md",

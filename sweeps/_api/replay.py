@@ -53,6 +53,7 @@ class Replay(Printed):
                 "value": result.value,
                 "optimism": result.optimism,
                 "found_best": result.found_best,
+                "hypervolume": result.hypervolume,
             }
             for result in self.results
         )

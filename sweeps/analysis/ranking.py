@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from sweeps.analysis.known import known_of
 from sweeps.analysis.rungs import RungRuns, budget_of, budgets_of
 from sweeps.analysis.statistics import CONFIDENCE, p_values_against_first, student_interval, wilson_interval
 from sweeps.core.formatting import is_accuracy
+from sweeps.core.front import front
 from sweeps.core.identity import Protocol, TestProtocol, replicate_group
 from sweeps.core.trial import Outcome
 from sweeps.record.columns import RECORD_COLUMNS
@@ -41,6 +43,8 @@ class _Configuration:
 
     runs: list[Row]
     rank: int | None = None
+    front: bool | None = None
+    """Whether it is on the front of its search; None for a search with one objective, and without a rank."""
     p_holm: float | None = None
     """Adjusted p-value of the test against the first of its protocol; None for the first and without a test."""
 
@@ -154,6 +158,7 @@ def rank_configurations(table: Table) -> Table:
     for configuration in _ordered(table):
         seeds = configuration.seeds
         row = {**configuration.shown, "rank": configuration.rank, "p_holm": configuration.p_holm, "replicate_of": None}
+        row["front"] = configuration.front
         if seeds:
             row |= _interval(seeds)
             row |= {name: _mean_of(seeds, name) for name in _AVERAGED}
@@ -184,6 +189,7 @@ def rank_runs(table: Table) -> Table:
         others = [row for row in configuration.runs if row not in seeds]
         for row in seeds:
             ranked = _interval([row]) | {"rank": configuration.rank, "replicates": _count_learned(seeds)}
+            ranked["front"] = configuration.front
             rows.append(row | ranked | {"confirmed": bool(configuration.confirming)})
         # A result that another sweep reuses has the same rank; an incomplete run has none.
         rows += [row | ({"rank": configuration.rank} | _interval([row]) if _is_counted(row) else {}) for row in others]
@@ -216,9 +222,25 @@ def _ordered(table: Table) -> list[_Configuration]:
             ranked.append(configuration)
             configuration.rank = len(ranked)
     for ranked in compared.values():
+        _mark_front(ranked)
         _share_ranks([each for each in ranked if each.can_share_rank])
     # Shared ranks move up to the first configuration with this rank; unranked ones keep their position.
     return sorted(ordered, key=lambda each: (*rank_key(each)[:3], each.rank) if each.is_ranked else rank_key(each)[:1])
+
+
+def _mark_front(ranked: Sequence[_Configuration]) -> None:
+    """Mark the configurations on the front of each search with the same objectives."""
+    searches: dict[tuple[str, ...], list[tuple[_Configuration, list[float]]]] = {}
+    for configuration in ranked:
+        known = next(filter(None, map(known_of, configuration.runs)), [])
+        mean = -configuration.mean if is_maximized(configuration.shown) else configuration.mean
+        objectives = (configuration.shown["sweep"], *(each.name for each in known))
+        if known:
+            searches.setdefault(objectives, []).append((configuration, [mean, *(each.cost for each in known)]))
+    for search in searches.values():
+        on_front = set(front([point for _, point in search]))
+        for index, (configuration, _) in enumerate(search):
+            configuration.front = index in on_front
 
 
 def _share_ranks(ranked: Sequence[_Configuration]) -> None:

@@ -86,6 +86,7 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
     from sweeps.cli.terminal import console
     from sweeps.record.availability import is_unresponsive
     from sweeps.record.reader import MlflowReader
+    from sweeps.views.front import print_front
     from sweeps.views.html.write import report_path
     from sweeps.views.leaderboard import query_leaderboard
     from sweeps.views.leaderboard_table import print_leaderboard
@@ -94,7 +95,9 @@ def show_result(runs: Path, sweep: str, summary: RunSummary, *, report: bool = T
         return  # already reported
     reader = MlflowReader(runs)
     with after_the_run("the leaderboard", command_on("leaderboard", sweep, runs=runs), runs=runs):
-        print_leaderboard(query_leaderboard(reader, sweep=sweep), console(), limit=30)
+        board = query_leaderboard(reader, sweep=sweep)
+        print_leaderboard(board, console(), limit=30)
+        print_front(board.rows, console())
         write_board(runs, summary)
     if report and (summary.has_changed or not report_path(runs, sweep).exists()):
         write_page(runs, sweep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sweeps.core.front import KnownValue
 from sweeps.core.identity import Protocol
 from sweeps.core.results import EpochResult, TestResult
 from sweeps.core.task import TaskConfig
@@ -143,6 +144,8 @@ class TrialRecord:
     test: TestResult | None = None
     warning: str | None = None
     """A warning about its training in this start that changes no result. It is not stored."""
+    known: tuple[KnownValue, ...] = ()
+    """Its objectives that are known before its training; empty for a search with one objective."""
     violated: dict[str, float] = field(default_factory=dict)
     """Measured conditions that the complete training violates, and by how much (`sweeps.files.where`)."""
     environment: dict[str, str] = field(default_factory=dict)

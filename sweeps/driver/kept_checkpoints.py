@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.plan import RunPlan
 from sweeps.search.best import ConfigurationRanking, Group, configuration_of
+from sweeps.search.front import front_of
 from sweeps.store.checkpoints import SweepCheckpoints
 
 
@@ -44,7 +45,7 @@ class CheckpointCleanup:
             self._checkpoints.remove(record.key)
 
     def _not_kept(self) -> list[TrialRecord]:
-        """Return the trials with weights that do not belong to the best configurations."""
+        """Return the trials with weights that do not belong to the best configurations, or to the front."""
         best, ranking = self._plan.keep_best, self._ranking
         if best is None:
             return []
@@ -57,4 +58,8 @@ class CheckpointCleanup:
             return len(ahead) < best
 
         kept = set(filter(is_kept, ranks))
+        on_front = front_of(
+            self._with_weights.values(), metric=self._plan.metric.name, maximize=self._plan.metric.goal == "maximize"
+        )
+        kept |= {configuration_of(record) for record in on_front}
         return [record for record in self._with_weights.values() if configuration_of(record) not in kept]

@@ -125,8 +125,10 @@ class FileOfConfigurations(StrictModel):
 
         `notify` is left out, because the text is recorded and the URLs may be secret.
         """
-        content = self.model_dump(mode="json", exclude_unset=True, exclude={"notify"})
-        return dump_yaml(content)
+        return self._yaml_without(set())
+
+    def _yaml_without(self, keys: set[str]) -> str:
+        return dump_yaml(self.model_dump(mode="json", exclude_unset=True, exclude={"notify", *keys}))
 
     @classmethod
     def _key_hint(cls, name: str) -> str:
@@ -337,7 +339,7 @@ def checked(kind: type[Spec], content: Document) -> tuple[list[str], Spec | None
             errors += found
             keys = [key_of(line) for line in _lines(error)]
             wrong += keys
-            if {"train", "program", "command"} & set(keys):
+            if {"train", "program", "command", "metrics"} & set(keys):
                 break  # without the user's code, the names of its arguments are unknown
             # In reverse order: removing an entry of a list shifts the following ones.
             taken_out = [_take_out(rest, key) for key in reversed(keys)]

@@ -142,6 +142,11 @@ class SearchSpace:
         except ValidationError:
             return False
 
+    def number(self, name: str, config: TaskConfig) -> float | None:
+        """Return a quantity of the task or a numeric field of a configuration; None if it has none."""
+        value = self.task.quantity(name, config) if name in self.task.quantities else config.dotted().get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
     def unset(self, assignment: Assignment) -> list[str]:
         """Return the parameters that are active in an assignment and not set in it."""
         return [path for path in self.parameters if path not in assignment and self.is_active(path, assignment)]

@@ -26,6 +26,7 @@ from sweeps.core.errors import SpecError
 from sweeps.files.definition import WHERE
 from sweeps.files.foreign import foreign_file
 from sweeps.files.ladder_file import is_ladder
+from sweeps.files.objectives import objective_errors, with_learnt_metric
 from sweeps.files.own_code import FileOfOwnCode, renamed_for_program
 from sweeps.files.parameter import Parameter
 from sweeps.files.settings import (
@@ -79,6 +80,9 @@ class SweepSpec(FileOfOwnCode):
     """Sampler that proposes configurations: `bayes`, `random` or `grid`."""
     metric: Metric = Metric()
     """Metric that the search optimises."""
+    metrics: tuple[Metric, ...] = ()
+    """Several objectives instead of `metric`: one that the training measures, and ones that are known before it, such
+    as `parameters_millions` or a numeric parameter. The search looks for their front."""
     run_cap: int | None = Field(default=None, ge=1)
     """Number of trials. A grid without it runs every combination. The other methods require it."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -111,6 +115,7 @@ class SweepSpec(FileOfOwnCode):
     @classmethod
     def _rename_for_program(cls, content: Any) -> Any:
         """Give arguments and the metric of a program names that the record does not use itself."""
+        content = with_learnt_metric(content)
         if not isinstance(content, Mapping) or content.get("program") is None:
             return content
         changed = renamed_for_program(content, blocks=("base", "parameters"), lists=("start_with",))
@@ -185,6 +190,7 @@ class SweepSpec(FileOfOwnCode):
                 f"{where}.data.validation_size: is 0, and metric.name {self.metric.name} needs validation images. "
                 "Set base.data.validation_size above 0, such as 2000"
             )
+        errors += objective_errors(space, self.known_objectives)
         if self.early_terminate.stops:
             errors += self._stopping_errors(space)
         for index, start in enumerate(self.start_with):
@@ -235,6 +241,16 @@ class SweepSpec(FileOfOwnCode):
         if space.cardinality is not None:
             return []
         return [f"parameters: the grid has more than {MAX_COMBINATIONS:,} combinations. Use method bayes or random"]
+
+    @property
+    def known_objectives(self) -> tuple[Metric, ...]:
+        """The objectives that are known before a training; empty for a search with one objective."""
+        return tuple(each for each in self.metrics if each.name != self.metric.name)
+
+    def to_yaml(self) -> str:
+        """Return the file with all overrides as YAML; see `FileOfConfigurations.to_yaml`."""
+        # `metric` follows from `metrics`, and a file with both is refused.
+        return self._yaml_without({"metric"} if self.metrics else set())
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -299,6 +315,7 @@ class SweepSpec(FileOfOwnCode):
         metric = {"metric.name": self.metric.name, "metric.goal": self.metric.goal}
         name = self.train if self.program is None else PROGRAMS.name
         task = {} if name is None else {"base.train": name}
+        metric |= {f"metrics.{each.name}": each.goal for each in self.known_objectives}
         where = {WHERE: self.space.conditions.texts} if self.where else {}
         # Converted through JSON, so that the types equal those of a stored definition.
         definition: dict[str, Any] = json.loads(json.dumps({**parameters, **base, **task, **metric, **where}))

@@ -35,18 +35,17 @@ _JOBS = ("job", "image_uri", "imageuri")
 """Keys of what W&B Launch runs in a container."""
 _UNSUPPORTED = {
     **dict.fromkeys(_JOBS, "W&B Launch runs it in a container. Write program: train.py, the script in it"),
-    "metrics": "a search has one metric. Write metric: {name: ..., goal: ...}",
 }
 _NOT_USED = "not used here"
 _MARKS = {*_PROGRAM, *_UNUSED, *_UNSUPPORTED}
 """Top-level keys by which a file of W&B is recognised."""
 _OURS = (
-    *("base", "seed", "limits", "resources", "replicates", "keep", "start_with", "train", "epochs"),
+    *("base", "where", "seed", "limits", "resources", "replicates", "keep", "start_with", "train", "epochs"),
     *("tensorboard", "notify", "storage", "study_storage"),
 )
 """Top-level keys that W&B does not have."""
 _KEYS = (
-    *("name", "description", "method", "metric", "parameters", "run_cap", "early_terminate"),
+    *("name", "description", "method", "metric", "metrics", "parameters", "run_cap", "early_terminate"),
     *(*_PROGRAM, *_OURS),
 )
 """Top-level keys with a meaning here."""
@@ -381,6 +380,13 @@ def _align_steps(result: Translation, key: str, content: dict[str, Any]) -> None
 
 
 def _translate_metric(result: Translation, *, is_built_in: bool) -> None:
+    listed = result.content.get("metrics")
+    if isinstance(listed, list):
+        result.content["metrics"] = [
+            _translated_metric(result, f"metrics[{index}]", metric, is_built_in=is_built_in)
+            for index, metric in enumerate(listed)
+        ]
+        return
     metric = result.content.get("metric")
     if metric is None:
         if not is_built_in:
@@ -390,24 +396,28 @@ def _translate_metric(result: Translation, *, is_built_in: bool) -> None:
                 "the file has none. val_loss, minimize, is assumed: set another with --set metric.name=NAME",
             )
         return
+    result.content["metric"] = _translated_metric(result, "metric", metric, is_built_in=is_built_in)
+
+
+def _translated_metric(result: Translation, location: str, metric: Any, *, is_built_in: bool) -> Any:
     if not isinstance(metric, Mapping):
-        return
+        return metric
     changed = {key: value for key, value in metric.items() if key not in _METRIC_KEYS}
     for key in metric.keys() - changed.keys():
-        result.note(f"metric.{key}", _NOT_USED, is_left_out=True)
+        result.note(f"{location}.{key}", _NOT_USED, is_left_out=True)
     if (goal := _GOALS.get(str(changed.get("goal")).lower())) is not None:
-        result.note("metric.goal", f"{goal} instead of {changed['goal']!r}")
+        result.note(f"{location}.goal", f"{goal} instead of {changed['goal']!r}")
         changed["goal"] = goal
     name = changed.get("name")
     if is_built_in and isinstance(name, str) and name not in METRICS and (found := metric_of_name(name)):
         changed["name"] = found
         sealed = ". The test set stays sealed" if "test" in name.lower() else ""
-        result.note("metric.name", f"{name} → {found}{sealed}")
+        result.note(f"{location}.name", f"{name} → {found}{sealed}")
     if not is_built_in and isinstance(name, str) and changed.get("goal") is None and name not in METRICS:
         changed["goal"] = "maximize" if is_better_if_larger(name) else "minimize"
         reason = "because its name is that of a score" if is_better_if_larger(name) else "as in W&B"
-        result.note("metric.goal", f"{changed['goal']} {name}, {reason}")
-    result.content["metric"] = changed
+        result.note(f"{location}.goal", f"{changed['goal']} {name}, {reason}")
+    return changed
 
 
 def _translate_run_cap(result: Translation) -> None:
@@ -447,12 +457,13 @@ def _varies(parameter: Any) -> bool:
 
 def _add_validation(result: Translation) -> None:
     """Hold images out for a metric on them, which the file of W&B leaves to its script."""
-    metric = result.content.get("metric")
-    name = metric.get("name", "val_accuracy") if isinstance(metric, Mapping) else "val_accuracy"
+    listed = result.content.get("metrics") or [result.content.get("metric")]
+    names = [str(each.get("name", "val_accuracy")) for each in listed if isinstance(each, Mapping)] or ["val_accuracy"]
+    name = next((name for name in names if name.startswith("val_")), names[0])
     base, parameters = result.content.get("base", {}), result.content.get("parameters")
     data = base.get("data", {}) if isinstance(base, Mapping) else None
     is_searched = isinstance(parameters, Mapping) and "data.validation_size" in parameters
-    if not isinstance(data, Mapping) or "validation_size" in data or is_searched or not str(name).startswith("val_"):
+    if not isinstance(data, Mapping) or "validation_size" in data or is_searched or not name.startswith("val_"):
         return
     result.content["base"] = {**base, "data": {**data, "validation_size": VALIDATION_SIZE}}
     result.note("base", f"{VALIDATION_SIZE:,} of the training images are held out for {name}")

@@ -15,7 +15,7 @@ from sweeps.core.chance import CLASSES, has_learned
 from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import Outcome
-from sweeps.record.mapping import OBJECTIVE, recorded_protocol
+from sweeps.record.mapping import MULTIPLY_ADDS, OBJECTIVE, recorded_protocol
 from sweeps.record.recorded_run import RunFields
 from sweeps.record.trial_run import TrialRun
 from sweeps.tasks.values import value_text
@@ -249,6 +249,18 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             title="params M",
             is_averaged=False,
         ),
+        _metric(
+            MULTIPLY_ADDS,
+            meaning="Multiply-adds of the network for one image, of a search that has them as an objective.",
+            unit=Unit.MILLIONS,
+            title="mult-adds M",
+            is_averaged=False,
+        ),
+        Column(
+            name="front",
+            meaning="Whether the configuration is on the front of a search with several objectives. Empty with one.",
+            kind=Kind.BOOLEAN,
+        ),
         Column(
             name="seed",
             meaning="Seed of the run. Empty for a configuration with several runs.",
@@ -284,6 +296,11 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             title="search metric",
         ),
         Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.BOOLEAN),
+        _tag(
+            "known",
+            meaning="Objectives that are known before the training, each with goal and value, as JSON.",
+            is_last=True,
+        ),
         _tag("violated", meaning="Conditions of `where` that the measured values violate. Such a run is not ranked."),
         Column(
             name="reduced", meaning="How the budget of a rung was reduced. Empty for the full budget.", read=_reduced
@@ -350,8 +367,8 @@ RECORD_COLUMNS: Mapping[str, Column] = {
 COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if not column.is_last)
 """The first columns, in this order; the configuration follows, then `LAST_COLUMNS`.
 
-`rank`, `val_std`, `metric_std`, `replicates`, `ci_low`, `ci_high`, `search_accuracy`, `search_value`, `p_holm` and
-`confirmed` are empty until the leaderboard fills them.
+`rank`, `val_std`, `metric_std`, `replicates`, `ci_low`, `ci_high`, `search_accuracy`, `search_value`, `p_holm`,
+`front` and `confirmed` are empty until the leaderboard fills them.
 """
 
 LAST_COLUMNS = tuple(name for name, column in RECORD_COLUMNS.items() if column.is_last)

@@ -37,6 +37,9 @@ distinguish it from a complete run. KILLED, which MLflow shows as a red cross, i
 OBJECTIVE = "objective"
 """MLflow metric with the value of the search's metric after the last epoch, for tasks with custom metrics."""
 
+MULTIPLY_ADDS = "multiply_adds_millions"
+"""MLflow metric of a search that has it as an objective."""
+
 EPOCH_SECONDS = "epoch_seconds"
 """MLflow metric with the duration of each epoch."""
 
@@ -61,6 +64,7 @@ METRICS = frozenset(
         "epochs",
         "train_seconds",
         "parameters_millions",
+        MULTIPLY_ADDS,
     }
 )
 """All metrics of a trial that this project defines: those of its epochs and of `summary_metrics`."""
@@ -121,6 +125,7 @@ TAGS = (
     "goal",
     "replicate_of",
     "reused_from",
+    "known",
     "violated",
     "error",
     "error_class",
@@ -204,6 +209,7 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
     # Not before the first epoch: MLflow's pages list metrics in the order of writing and select the first one.
     if record.parameters is not None and (record.epochs or record.outcome.is_final):
         values["parameters_millions"] = record.parameters / 1e6
+    values |= {each.name: each.value for each in record.known if each.name == MULTIPLY_ADDS}
     return [
         MetricPoint(name=name, value=float(value), step=0, timestamp_ms=milliseconds(ended))
         for name, value in values.items()
@@ -232,6 +238,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "goal": record.goal,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
         "reused_from": record.reused_from,
+        "known": json.dumps([[each.name, each.goal, each.value] for each in record.known]) if record.known else None,
         "violated": "; ".join(record.violated) or None,
         "error": record.error,
         "error_class": record.error_class,

@@ -21,8 +21,9 @@ from sweeps.core.task import TaskConfig
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
 from sweeps.files.where import SECONDS, Conditions
+from sweeps.search.front import leads
 from sweeps.search.promotion import Promotion
-from sweeps.search.proposers import Proposal, Proposer
+from sweeps.search.proposers import Proposal, Proposer, note_known
 from sweeps.search.reuse import RecordedResults
 from sweeps.search.stored_trials import (
     DUPLICATE_OF,
@@ -396,7 +397,7 @@ class Ledger:
         value = self._last_value(self._records[number])
         self._promotion.enter(number, epoch=epoch.epoch, value=value)
         self._promotion.pause(number, epoch=epoch.epoch, value=value)
-        if self._next_paused(is_closing=self._is_alone(number)) == number:
+        if self._leads(number, epoch) or self._next_paused(is_closing=self._is_alone(number)) == number:
             self._promotion.resume(number)
             return False
         self._pause(number)
@@ -422,7 +423,22 @@ class Ledger:
     def _is_pruned(self, record: TrialRecord, epoch: EpochResult) -> bool:
         """Ask the pruner after an epoch. Halving pruners decide once at each rung, also if asked again."""
         may_follow = epoch.epoch < record.config.epochs or not record.config.epochs
-        return self._prunes and may_follow and self._live[record.number].should_prune()
+        return (
+            self._prunes
+            and may_follow
+            and self._live[record.number].should_prune()
+            and not self._leads(record.number, epoch)
+        )
+
+    def _leads(self, number: int, epoch: EpochResult) -> bool:
+        """Return whether a trial of a search with several objectives is on the front after an epoch."""
+        return leads(
+            self._records[number],
+            epoch=epoch.epoch,
+            among=self._records.values(),
+            metric=self._reporter.metric,
+            maximize=self._study.direction is optuna.study.StudyDirection.MAXIMIZE,
+        )
 
     def finish(
         self,
@@ -480,6 +496,7 @@ class Ledger:
         trial = self._study.ask()
         for path, distribution in failed.distributions.items():
             suggest(trial, path, distribution)
+        note_known(trial, before.known)
         proposal = Proposal(trial=trial, config=before.config, rung=before.rung, replicate_of=before.replicate_of)
         # The current key: the code that failed may have been fixed.
         return self._add_trial(proposal, self._identify(before.config), retry_of=number)
@@ -497,7 +514,8 @@ class Ledger:
         with batched(self._study):
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
-        record = replace(self._trial_reader.record(trial.number, attributes), outcome=Outcome.RUNNING)
+        record = self._trial_reader.record(trial.number, trial.user_attrs | attributes)
+        record = replace(record, outcome=Outcome.RUNNING)
         self._add_record(record, retry_of=retry_of)
         self._live[record.number] = trial
         return self._notify(record)

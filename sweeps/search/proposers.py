@@ -13,12 +13,17 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
+from sweeps.core.front import KnownValue
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import RungLabel
 from sweeps.files.parameter import Assignment
+from sweeps.files.settings import Metric
 from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
+from sweeps.search.front import known_values
 from sweeps.search.prior import Prior
+from sweeps.search.staircase import Staircase
+from sweeps.search.stored_trials import KNOWN
 from sweeps.search.tpe import Window, WindowedTPESampler
 from sweeps.search.warm_start import first_proposals
 
@@ -76,8 +81,18 @@ class SamplerProposer:
 
     searches = True
 
-    def __init__(self, space: SearchSpace, *, method: str, seed: int, start_with: Sequence[Assignment] = ()) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        method: str,
+        seed: int,
+        start_with: Sequence[Assignment] = (),
+        objectives: Sequence[Metric] = (),
+    ) -> None:
         self._space = space
+        self._objectives = objectives
+        self._staircase = Staircase(space, objectives, seed=seed)
         self._method = method
         self._seed = seed
         self._prior = Prior(space)
@@ -96,7 +111,9 @@ class SamplerProposer:
             # A sampler that has converged to one point would propose it forever.
             method = self._method if repeats < REPEATS_BEFORE_LISTING else "random"
             # Set after `ask`: the seed needs the trial's number, and Optuna samples at the first `suggest`.
-            study.sampler = make_sampler(method, seed=self._seed, number=trial.number, window=self._window)
+            study.sampler = make_sampler(
+                method, seed=self._seed, number=trial.number, window=self._window, staircase=self._staircase
+            )
             assignment = self._space.suggest(trial)
             # Without this, a fixed value of such a distribution would come back with other last digits.
             inexact = [path for path in fixed if path in assignment and self._space.is_inexact(path)]
@@ -110,6 +127,7 @@ class SamplerProposer:
                 continue
             excesses = self._space.conditions.refusals(config)
             if not excesses:
+                note_known(trial, known_values(self._space, self._objectives, config))
                 return Proposal(trial=trial, config=config)
             _refuse(study, trial, excesses)
             refused += 1
@@ -153,8 +171,9 @@ class GridProposer:
 
     searches = True
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, *, objectives: Sequence[Metric] = ()) -> None:
         self._space = space
+        self._objectives = objectives
         self._remaining: Iterator[Assignment] | None = None
 
     def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
@@ -164,7 +183,9 @@ class GridProposer:
         if assignment is None:
             return None
         trial = _begin(study, self._space.encode(assignment))
-        return Proposal(trial=trial, config=self._space.config(self._space.suggest(trial)))
+        config = self._space.config(self._space.suggest(trial))
+        note_known(trial, known_values(self._space, self._objectives, config))
+        return Proposal(trial=trial, config=config)
 
     def total(self) -> int | None:
         return self._space.proposals
@@ -178,6 +199,12 @@ def _begin(study: optuna.Study, fixed: Mapping[str, Any]) -> optuna.Trial:
     if fixed:
         study.enqueue_trial(dict(fixed))
     return study.ask()
+
+
+def note_known(trial: optuna.Trial, known: Sequence[KnownValue]) -> None:
+    """Store the objectives that are known before a training in its trial."""
+    if known:
+        trial.set_user_attr(KNOWN, [[each.name, each.goal, each.value] for each in known])
 
 
 def _refuse(study: optuna.Study, trial: optuna.Trial, excesses: Mapping[str, float]) -> None:
@@ -257,11 +284,19 @@ class ListProposer:
 def proposer_of(spec: SweepSpec) -> Proposer:
     """Return the proposer for a sweep file."""
     if spec.method == "grid":
-        return GridProposer(spec.space)
-    return SamplerProposer(spec.space, method=spec.method, seed=spec.seed, start_with=spec.start_with)
+        return GridProposer(spec.space, objectives=spec.known_objectives)
+    return SamplerProposer(
+        spec.space,
+        method=spec.method,
+        seed=spec.seed,
+        start_with=spec.start_with,
+        objectives=spec.known_objectives,
+    )
 
 
-def make_sampler(method: str, *, seed: int, number: int, window: Window | None = None) -> optuna.samplers.BaseSampler:
+def make_sampler(
+    method: str, *, seed: int, number: int, window: Window | None = None, staircase: Staircase | None = None
+) -> optuna.samplers.BaseSampler:
     """Return the sampler for one trial of a search.
 
     Args:
@@ -269,6 +304,7 @@ def make_sampler(method: str, *, seed: int, number: int, window: Window | None =
         seed: Seed of the search.
         number: Number of the trial.
         window: Trials that TPE reads; a new, empty window if None.
+        staircase: Limits on further objectives for TPE.
     """
     derived = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if method == "random":
@@ -276,4 +312,6 @@ def make_sampler(method: str, *, seed: int, number: int, window: Window | None =
     with warnings.catch_warnings():
         # `group` is experimental. Without it TPE samples a conditional space one parameter at a time.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return WindowedTPESampler(window or Window(), seed=derived, multivariate=True, group=True, constant_liar=True)
+        return WindowedTPESampler(
+            window or Window(), staircase=staircase, seed=derived, multivariate=True, group=True, constant_liar=True
+        )

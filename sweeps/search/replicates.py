@@ -10,6 +10,7 @@ from sweeps.core.task import LAST_SEED
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Metric, Replicates
 from sweeps.search.best import best_first, configuration_of
+from sweeps.search.front import front_of
 from sweeps.search.proposers import Candidate
 
 
@@ -27,6 +28,8 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     3. The other complete ones, in their order.
     4. The other pruned ones, the most epochs first.
 
+    In a search with several objectives the front comes first, the best metric first, then the other complete ones.
+
     A configuration with several seeds appears once: as its first complete trial, else as its longest one.
 
     Args:
@@ -43,6 +46,7 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     def last(record: TrialRecord) -> float:
         return value(record, len(record.epochs))
 
+    records = list(records)
     usable = list(filter(can_be_confirmed, records))
     complete = best_first(usable, metric=metric.name, maximize=metric.goal == "maximize")
     known = set(map(configuration_of, complete))
@@ -59,6 +63,11 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     def leads(record: TrialRecord) -> bool:
         return last(record) >= value(best, len(record.epochs))
 
+    on_front = front_of(records, metric=metric.name, maximize=metric.goal == "maximize")
+    if on_front:
+        ahead = [configuration_of(record) for record in on_front]
+        rest = [record for record in (*complete, *stopped) if configuration_of(record) not in ahead]
+        return [*on_front, *rest][:top]
     promising = [record for record in stopped if leads(record)]
     others = [record for record in stopped if not leads(record)]
     return [best, *promising, *complete[1:], *others][:top]

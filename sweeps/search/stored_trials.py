@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.core.errors import DamagedJournalError
+from sweeps.core.front import KnownValue
 from sweeps.core.identity import Identity
 from sweeps.core.results import EpochResult, TestResult, as_confusion
 from sweeps.core.task import TaskConfig
@@ -35,6 +36,8 @@ PAUSED = "paused"
 """Whether the trial is paused. It stays open in Optuna, also after the end of the search, to be continued."""
 SPENT = "spent"
 """Attribute of a search's study: number of trials after which its finite space was exhausted."""
+KNOWN = "known"
+"""Objectives that are known before the training, each as name, goal and value; absent with one objective."""
 _EPOCH = "epoch:"
 _NOTES = ("parameters", "log", "error", "error_class", "traceback", "reused_from", "environment", "violated")
 """Fields of `TrialRecord` that are set while a trial runs, stored in attributes of the same names."""
@@ -135,6 +138,7 @@ def _record(
         rung=_rung(attributes.get("rung")),
         replicate_of=attributes.get(REPLICATE_OF),
         test=_test(test),
+        known=tuple(KnownValue(name=name, goal=goal, value=value) for name, goal, value in attributes.get(KNOWN, ())),
         **{name: attributes[name] for name in _NOTES if name in attributes},
     )
 

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.search.staircase import Staircase
 from sweeps.search.stored_trials import PAUSED
 from sweeps.system.compat import part_of_study
 
@@ -107,15 +108,16 @@ def sort_key(trial: FrozenTrial, direction: StudyDirection) -> tuple[float, floa
 class WindowedTPESampler(optuna.samplers.TPESampler):
     """Optuna's TPE sampler, restricted to a window of the study's trials."""
 
-    def __init__(self, window: Window, **options: Any) -> None:
+    def __init__(self, window: Window, *, staircase: Staircase | None = None, **options: Any) -> None:
         """Create a sampler.
 
         Args:
             window: Shared by all samplers of one search.
+            staircase: Limits on further objectives; None for a search with one objective.
             options: Options of `TPESampler`.
         """
         super().__init__(**options)
-        self._window = window
+        self._window, self._staircase = window, staircase
         self._shown: tuple[int, optuna.Study] | None = None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -138,5 +140,7 @@ class WindowedTPESampler(optuna.samplers.TPESampler):
             # Optuna's Hyperband shows the sampler only the trials of one bracket: a window would mix the brackets.
             is_whole = trials[-1].number == len(trials) - 1
             shown = self._window.of(trials, direction=study.direction) if is_whole else trials
+            if self._staircase:
+                shown = self._staircase.constrain(shown, number=trial.number)
             self._shown = (trial.number, study if shown is trials else part_of_study(study, shown))
         return self._shown[1]

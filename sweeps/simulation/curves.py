@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 
+from sweeps.core.front import KnownValue, relative_hypervolume
 from sweeps.core.results import EpochResult
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import Outcome
+from sweeps.files.settings import Metric
 from sweeps.files.space import SearchSpace
 from sweeps.search.positions import Point, position_of
 
@@ -30,6 +32,12 @@ class Curve:
     true_value: float
     """The metric of the configuration after its last epoch, as the mean over seeds that no search used. NaN if it was
     never trained to the end, or violates a condition of its search."""
+    known: tuple[KnownValue, ...] = ()
+    """Its objectives that are known before its training; empty for a search with one objective."""
+
+    def point_of(self, *, maximize: bool) -> tuple[float, ...]:
+        """Return its objectives as costs, the metric first."""
+        return (-self.true_value if maximize else self.true_value, *(each.cost for each in self.known))
 
 
 class Curves:
@@ -68,6 +76,22 @@ class Curves:
         """The best true value."""
         values = [curve.true_value for curve in self._curves if math.isfinite(curve.true_value)]
         return max(values) if self.maximize else min(values)
+
+    @property
+    def objectives(self) -> list[Metric]:
+        """The objectives of the search that are known before a training; none for a search with one objective."""
+        known = next((curve.known for curve in self._curves if curve.known), ())
+        return [Metric(name=each.name, goal=each.goal) for each in known]
+
+    def front_share(self, found: Sequence[Curve]) -> float | None:
+        """Return the relative hypervolume of some complete curves among all; None for a search with one objective."""
+
+        def points(curves: Sequence[Curve]) -> list[tuple[float, ...]]:
+            usable = (curve for curve in curves if curve.known and math.isfinite(curve.true_value))
+            return [curve.point_of(maximize=self.maximize) for curve in usable]
+
+        among, of_found = points(self._curves), points(found)
+        return relative_hypervolume(of_found, among=among) if among else None
 
     def nearest(self, point: Point, *, among: NDArray[np.bool_]) -> int:
         """Return the index of the curve that is nearest to a point.

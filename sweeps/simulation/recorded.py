@@ -53,6 +53,7 @@ def recorded_curves(runs: Path, sweep: str) -> Curves:
             point=trials[record.number].params,
             epochs=record.epochs,
             outcome=record.outcome,
+            known=record.known,
             true_value=fresh.get(configuration_of(record), _own_value(record, metric))
             if not record.violated
             else math.nan,

@@ -100,6 +100,12 @@ class VariantResult:
         """Mean share of the slots' time in which they trained."""
         return math.fsum(each.busy for each in self.replays) / len(self.replays)
 
+    @property
+    def hypervolume(self) -> float | None:
+        """Mean share of the front's hypervolume that a search found; None for a search with one objective."""
+        found = [each.hypervolume for each in self.replays if each.hypervolume is not None]
+        return math.fsum(found) / len(found) if found else None
+
     def minus(self, other: VariantResult) -> Difference | None:
         """Return the difference of the true values to another variant; None without two common seeds."""
         pairs = zip(self.true_values, other.true_values, strict=True)

@@ -16,7 +16,7 @@ from sweeps.files.distributions import suggest
 from sweeps.search.best import ConfigurationRanking, configuration_of, final_value
 from sweeps.search.ledger import Ledger
 from sweeps.search.promotion import Promotion
-from sweeps.search.proposers import GridProposer, Proposal, Proposer, SamplerProposer
+from sweeps.search.proposers import GridProposer, Proposal, Proposer, SamplerProposer, note_known
 from sweeps.simulation.curves import Curve, Curves
 from sweeps.stopping.rule import StoppingRule
 
@@ -49,6 +49,8 @@ class Replayed:
     """Share of the slots' time in which they trained."""
     incumbents: tuple[Incumbent, ...]
     """In the order of time; empty if no trial was complete."""
+    hypervolume: float | None = None
+    """`relative_hypervolume` of its complete trials; None for a search with one objective."""
 
     @property
     def handed_over(self) -> Incumbent | None:
@@ -85,6 +87,7 @@ class CurveProposer:
             trial = study.ask()
             for path in curve.point:
                 suggest(trial, path, self._curves.space.distributions[path])
+            note_known(trial, curve.known)
         return Proposal(trial=trial, config=curve.config)
 
     def total(self) -> int | None:
@@ -126,7 +129,11 @@ def replay_search(
     )
     study.set_user_attr("metric", curves.metric)
     space = curves.space
-    inner: Proposer = GridProposer(space) if method == "grid" else SamplerProposer(space, method=method, seed=seed)
+    inner: Proposer = (
+        GridProposer(space)
+        if method == "grid"
+        else SamplerProposer(space, method=method, seed=seed, objectives=curves.objectives)
+    )
     proposer = CurveProposer(inner, curves)
     ledger = Ledger(
         study,
@@ -162,6 +169,7 @@ class _Clock:
         self._order = itertools.count()
         self._now, self._epochs, self._trained = 0.0, 0, 0.0
         self._incumbents: list[Incumbent] = []
+        self._curves, self._complete = curves, dict[int, Curve]()
 
     def run(self, *, seed: int) -> Replayed:
         self._ledger.observe(self._on_change)
@@ -179,6 +187,7 @@ class _Clock:
             seconds=self._now,
             busy=self._trained / (self._slots * self._now) if self._now else 0.0,
             incumbents=tuple(self._incumbents),
+            hypervolume=self._curves.front_share(list(self._complete.values())),
         )
 
     def _fill_slots(self) -> None:
@@ -214,6 +223,7 @@ class _Clock:
     def _on_change(self, record: TrialRecord) -> None:
         if record.outcome is not Outcome.COMPLETE:
             return
+        self._complete[record.number] = self._curve_of[record.number]
         before = self._ranking.first()
         self._ranking.enter(record)
         first = self._ranking.first()

@@ -22,6 +22,7 @@ from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.record.table import Row, Table
 from sweeps.tasks.values import short_value
 from sweeps.views.columns import status_text
+from sweeps.views.front import front_sentence
 from sweeps.views.names import name_of_run
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
@@ -47,7 +48,7 @@ def print_leaderboard(table: Table, console: Console, *, limit: int | None = Non
 
 
 LEFT = frozenset({"trial", "status"})
-_COSTS = ("train_seconds", "parameters_millions")
+_COSTS = ("train_seconds", "parameters_millions", "multiply_adds_millions")
 _LOW_PRIORITY = ("val_std", "metric_std", "replicates", "search_accuracy", "epochs", *_COSTS)
 """Columns that are left out first on a narrow screen."""
 
@@ -74,6 +75,7 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return heading → cells of the results; empty columns are left out."""
     columns: dict[str, Callable[[Row], str]] = {
         "rank": _formatted("rank"),
+        "front": lambda row: "*" if row["front"] else "",
         # Rungs of different ladders may have the same name; those of a ladder and its `--final` run do.
         "trial": _with_sweep if len({row["sweep"] for row in rows}) > 1 else _trial,
         "status": status_text,
@@ -87,6 +89,7 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
         "epochs": _formatted("epochs"),
         "train_seconds": _formatted("train_seconds"),
         "parameters_millions": _formatted("parameters_millions"),
+        "multiply_adds_millions": _formatted("multiply_adds_millions"),
     }
     built = {name: [cell(row) for row in rows] for name, cell in columns.items()}
     metrics = sorted({str(row["metric"]) for row in rows if _metric_value(row)})
@@ -129,6 +132,8 @@ def remarks(table: Table, *, shown: int, hidden: int, left_out: list[str]) -> li
         remarks.append(f"{protocols} evaluation protocols, each with its own ranks: {order}")
     if metrics := sorted({row["metric"] for row in ranked} - {None, "val_accuracy"}):
         remarks.append(f"searches that optimise {' or '.join(metrics)} are ranked by that metric")
+    if (sentence := front_sentence(table.rows)) is not None:
+        remarks.append(f"*: {sentence}")
     if any(row["val_accuracy"] is None and row["metric"] is None for row in ranked):
         remarks.append("rows without validation images are ordered by test accuracy. Do not select a model by it")
     remarks += table.notes

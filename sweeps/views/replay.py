@@ -36,7 +36,8 @@ def print_replay(sweep: str, curves: Curves, results: Sequence[VariantResult], c
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("method", "stopping"):
         table.add_column(heading)
-    for heading in ("epochs", "time", metric_heading(curves.metric), "best %"):
+    has_front = results[0].hypervolume is not None
+    for heading in ("epochs", "time", metric_heading(curves.metric), "best %", *(["front %"] if has_front else [])):
         table.add_column(heading, justify="right")
     table.add_column("minus first" if len(results) > 1 else "", no_wrap=True)
     for result in results:
@@ -47,6 +48,7 @@ def print_replay(sweep: str, curves: Curves, results: Sequence[VariantResult], c
             duration(result.seconds),
             "" if math.isnan(result.value) else metric_cell(curves.metric, result.value),
             f"{100 * result.found_best:.0f}",
+            *([] if result.hypervolume is None else [f"{100 * result.hypervolume:.1f}"]),
             "" if result is results[0] else _difference(curves, result.minus(results[0])),
         )
     console.print(table)
@@ -59,6 +61,12 @@ def print_replay(sweep: str, curves: Curves, results: Sequence[VariantResult], c
         "first row.",
         style="dim",
     )
+    if has_front:
+        print_sentence(
+            console,
+            "front %: hypervolume of the trained configurations, as a share of that of all recorded ones.",
+            style="dim",
+        )
     if curves.complete < len(curves):
         partial = plural(len(curves) - curves.complete, "recorded curve")
         print_sentence(
@@ -88,6 +96,7 @@ def replay_to_json(sweep: str, curves: Curves, results: Sequence[VariantResult])
                 "quartiles": [_finite(end) for end in result.quartiles],
                 "optimism": _finite(result.optimism),
                 "found_best": result.found_best,
+                **({} if result.hypervolume is None else {"hypervolume": result.hypervolume}),
                 "minus_first": None
                 if difference is None
                 else {"mean": difference.mean, "low": difference.low, "high": difference.high},

@@ -16,8 +16,9 @@ Cell = tuple[str, float | str]
 """Shown HTML and sort key."""
 NOTHING: Cell = ("", "")
 SHOWN = (
-    "rank", "trial", "status", "metric_value", "metric_std", "val_accuracy", "val_std", "replicates", "p_holm",
+    "rank", "front", "trial", "status", "metric_value", "metric_std", "val_accuracy", "val_std", "replicates", "p_holm",
     "search_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions",
+    "multiply_adds_millions",
 )  # fmt: skip
 """Columns of the record in order; empty ones are left out."""
 

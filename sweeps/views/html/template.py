@@ -16,6 +16,7 @@ from sweeps.views.html.curves import curves_section
 from sweeps.views.html.effects import effects_section
 from sweeps.views.html.failures import failures_section
 from sweeps.views.html.figure import CONFIG, json_script
+from sweeps.views.html.front import front_section, has_front
 from sweeps.views.html.history import history_section
 from sweeps.views.html.parallel import parallel_section
 from sweeps.views.html.rungs import rungs_section
@@ -32,9 +33,11 @@ _BOARD: Section = ("leaderboard", "Leaderboard", board_section)
 _CURVES: Section = ("curves", "Learning curves", curves_section)
 _TIMELINE: Section = ("slots", "Slots", timeline_section)
 _TRADEOFF: Section = ("cost", "Accuracy and cost", tradeoff_section)
+_FRONT: Section = ("front", "Front", front_section)
 _FAILURES: Section = ("failures", "Failures", failures_section)
 SEARCH: tuple[Section, ...] = (
     ("helped", "Parameter effects", effects_section),
+    _FRONT,
     _BOARD,
     ("history", "Optimisation history", history_section),
     ("parallel", "Parallel coordinates", parallel_section),
@@ -64,6 +67,8 @@ def page_of(content: Content) -> str:
     has_tradeoff = content.is_of_images or bool(of_rungs(content) if content.is_ladder else of_rows(content))
     every = LADDER if content.is_ladder else SEARCH
     sections = [section for section in every if section is not _TRADEOFF or has_tradeoff]
+    if not has_front(content):
+        sections = [section for section in sections if section is not _FRONT]
     title = safe(content.state.sweep)
     links = "".join(f'<li><a href="#{anchor}">{heading}</a></li>' for anchor, heading, _ in sections)
     verdict = "".join(f"<p>{safe(line)}</p>" for line in verdict_of(content))

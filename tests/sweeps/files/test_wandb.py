@@ -470,7 +470,7 @@ def test_the_built_in_networks_can_be_searched_instead_of_a_program() -> None:
     assert SearchSpace(parameters={"optimizer.lr": Parameter(values=(0.1,))}, base={}).cardinality == 1
 
 
-LAUNCH = ["job: a/b:latest", "image_uri: a/b", "metrics: [{name: a}, {name: b}]"]
+LAUNCH = ["job: a/b:latest", "image_uri: a/b"]
 
 
 @pytest.mark.parametrize("key", LAUNCH)
