@@ -331,9 +331,9 @@ class _ImportCollector:
         content = path.read_bytes()
         if path.suffix != ".py":
             return UserModule(path=path, is_package=is_package, digest=bytes_digest(content)), set()
-        tree = parse_python(content, path, label=self._label)
+        tree, digest = _parsed(content, path, label=self._label)
         package = name if is_package else name.rpartition(".")[0]
-        module = UserModule(path=path, is_package=is_package, digest=tree_digest(tree))
+        module = UserModule(path=path, is_package=is_package, digest=digest)
         return module, set(_imports(tree, package=package, find_spec=self._spec_of))
 
     def _note_shadowed(self, path: Path, imported: set[str]) -> None:
@@ -342,6 +342,13 @@ class _ImportCollector:
             spec = self._spec_of(name) if neighbour != path and neighbour.is_file() else None
             if spec is not None and _is_standard_library(spec):
                 self.shadowed[neighbour] = spec.origin or "built in"
+
+
+@functools.lru_cache(maxsize=64)  # each trial of a sweep asks for the same files
+def _parsed(content: bytes, path: Path, *, label: str) -> tuple[ast.Module, str]:
+    """Return the syntax tree of a file, not to be changed, and its hash."""
+    tree = parse_python(content, path, label=label)
+    return tree, tree_digest(tree)
 
 
 def _with_parents(module: str) -> list[str]:

@@ -44,10 +44,12 @@ class InlineBackend:
         stopping: Callable[[], bool],
     ) -> None:
         while not stopping():
-            proposed = ledger.next_trial()
-            if proposed is None or isinstance(proposed, Exhausted):
-                return
-            session = TrialSession(job_of(proposed), parts, capture_output=False, is_late=self._is_late)
+            with ledger.in_one_write():
+                proposed = ledger.next_trial()
+                if proposed is None or isinstance(proposed, Exhausted):
+                    return
+                job = job_of(proposed)
+            session = TrialSession(job, parts, capture_output=False, is_late=self._is_late)
             with contextlib.closing(session), contextlib.suppress(TrainingStopped):
                 while not stopping() and not ledger.receive(proposed.number, session.step()):
                     pass

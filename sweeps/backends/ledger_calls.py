@@ -26,8 +26,9 @@ class LedgerCalls:
 
     def next_job(self, job_of: Callable[[TrialRecord], Job]) -> Job | Exhausted | None:
         try:
-            proposed = EXHAUSTED if self.failure else self._ledger.next_trial()
-            return job_of(proposed) if isinstance(proposed, TrialRecord) else proposed
+            with self._ledger.in_one_write():
+                proposed = EXHAUSTED if self.failure else self._ledger.next_trial()
+                return job_of(proposed) if isinstance(proposed, TrialRecord) else proposed
         except Exception as error:
             self.failure = error
             return EXHAUSTED

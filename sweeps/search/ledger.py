@@ -6,11 +6,13 @@ study. Both backends (Ray and inline) only call it. After a crash, missing runs 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -58,6 +60,23 @@ class Exhausted:
 EXHAUSTED = Exhausted()
 
 
+_Arguments = ParamSpec("_Arguments")
+_Returned = TypeVar("_Returned")
+
+
+def _in_one_write(
+    method: Callable[Concatenate[Ledger, _Arguments], _Returned],
+) -> Callable[Concatenate[Ledger, _Arguments], _Returned]:
+    """Return a method in `Ledger.in_one_write`."""
+
+    @functools.wraps(method)
+    def wrapped(self: Ledger, /, *arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Returned:
+        with self.in_one_write():
+            return method(self, *arguments, **options)
+
+    return wrapped
+
+
 class Ledger:
     """The trials of one sweep. Used by one driver, in one thread."""
 
@@ -100,6 +119,8 @@ class Ledger:
         self._prunes = not isinstance(study.pruner, optuna.pruners.NopPruner)
         self._recorded = recorded
         self._observers: list[Observer] = []
+        self._unobserved: list[TrialRecord] | None = None
+        """Changes that observers receive after the write of the current block; None outside of blocks."""
         self._promotion = promotion
         self._live: dict[int, optuna.Trial] = {}
         self._paused: dict[int, optuna.Trial] = {}
@@ -251,6 +272,26 @@ class Ledger:
         new = 0 if self._exhausted else max(0, self.target - len(self._records))
         return new + len(self._pending) + (len(self._to_retry) if self.reached is None else 0)
 
+    @contextlib.contextmanager
+    def in_one_write(self) -> Iterator[None]:
+        """Write all changes of the block at once at its end, since each write waits for the disk; then call observers.
+
+        Raises:
+            StoreError: The study cannot be written. No observer has received the changes.
+        """
+        if self._unobserved is not None:
+            yield
+            return
+        changed = self._unobserved = []
+        try:
+            with batched(self._study):
+                yield
+        finally:
+            self._unobserved = None
+        for record in changed:
+            self._notify(record)
+
+    @_in_one_write
     def next_trial(self) -> TrialRecord | Exhausted | None:
         """Return the next trial to train, None if a running trial must end first, or `EXHAUSTED`."""
         pending = self._pending.next(live=self.live)
@@ -267,8 +308,7 @@ class Ledger:
         while not self._exhausted and self.reached is None:
             if self._run_cap is not None and len(self._records) >= self._run_cap:
                 break
-            with batched(self._study):
-                proposal = self._proposer.ask(self._study, repeats=repeats)
+            proposal = self._proposer.ask(self._study, repeats=repeats)
             if proposal is None:
                 self._exhausted = True
                 if self._proposer.total() is not None and self._proposer.searches:
@@ -325,6 +365,7 @@ class Ledger:
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
 
+    @_in_one_write
     def receive(self, number: int, message: TrialMessage) -> bool:
         """Process a message of a trial, from any backend. Return whether the trial has ended."""
         fields = {"parameters": message.parameters, "environment": message.environment}
@@ -577,6 +618,9 @@ class Ledger:
         return self._notify(record)
 
     def _notify(self, record: TrialRecord) -> TrialRecord:
+        if self._unobserved is not None:
+            self._unobserved.append(record)
+            return record
         for observer in self._observers:
             observer(record)
         return record

@@ -21,6 +21,7 @@ from optuna.trial import TrialState
 from sweep_fakes import IDENTIFY, Book, book, epoch, key_of, next_trial
 
 from cifar_core.config import TrainingConfig
+from sweeps.core.errors import StoreError
 from sweeps.core.identity import Identity
 from sweeps.core.results import TestResult
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, RungLabel, TrialMessage, TrialRecord
@@ -29,6 +30,7 @@ from sweeps.search.opening import read_study
 from sweeps.search.proposers import Candidate, ListProposer, Proposal
 from sweeps.search.stored_trials import read_records
 from sweeps.store.folder import SweepFolder
+from sweeps.store.storage import WritingBackend
 
 FOUR = {"optimizer.lr": {"values": [0.01, 0.02, 0.03, 0.05]}}
 
@@ -883,3 +885,40 @@ def take_step(step: str, data: st.DataObject, tiny: Book, running: list[TrialRec
             ledger.finish(record.number, Outcome.COMPLETE)
         elif step == "end":
             ledger.finish(record.number, data.draw(st.sampled_from([Outcome.DIVERGED, Outcome.FAILED])))
+
+
+class TestWrites:
+    def test_observers_receive_changes_after_they_are_stored(self, runs: Path) -> None:
+        a_book = grid(runs)
+        ledger = a_book.open()
+        seen: list[tuple[Outcome, str]] = []
+        ledger.observe(lambda record: seen.append((record.outcome, stored(a_book)[record.number].state.name)))
+        record = next_trial(ledger)
+        ledger.receive(record.number, TrialMessage(epoch=epoch(1, 0.5), outcome=Outcome.COMPLETE))
+        assert seen[0] == (Outcome.RUNNING, "RUNNING")
+        assert seen[-1] == (Outcome.COMPLETE, "COMPLETE")
+        assert {state for _, state in seen[1:]} == {"COMPLETE"}
+
+    def test_observers_receive_no_change_that_could_not_be_stored(
+        self, runs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ledger = grid(runs).open()
+        record = next_trial(ledger)
+        seen: list[TrialRecord] = []
+        ledger.observe(seen.append)
+
+        def fail(self: WritingBackend, logs: list[dict[str, Any]]) -> None:
+            if self._buffer is None:
+                raise StoreError("the disk is full")
+            append(self, logs)
+
+        append = WritingBackend.append_logs
+        with monkeypatch.context() as broken:
+            broken.setattr(WritingBackend, "append_logs", fail)
+            with pytest.raises(StoreError):
+                ledger.receive(record.number, TrialMessage(epoch=epoch(1, 0.5)))
+        assert seen == []
+        with ledger.in_one_write():  # a block after a failed one
+            ledger.note(record.number, log="logs/0.log")
+            assert seen == []
+        assert [each.log for each in seen] == ["logs/0.log"]
