@@ -16,7 +16,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := true
 
-.PHONY: help setup data sweep ladder best leaderboard report docs docs-reference docs-site ui test test-slow test-all cluster-test mutants check format lock clean
+.PHONY: help setup data sweep ladder best leaderboard report docs docs-reference docs-site ui bench test test-slow test-all cluster-test mutants check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ docs-site: setup ## Build the docs as a site (build/docs/index.html) and check e
 
 ui: setup ## Open the MLflow UI for the recorded runs
 	$(BIN)/sweeps ui $(ARGS)
+
+bench: data ## Measure against other tools; write docs/performance.md (hours; ARGS="--only overhead" for a part)
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 test: data ## Run all tests except the slow ones
 	$(PYTEST) -m 'not slow and not cluster' $(ARGS)
