@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.files.parameter import Assignment, Confidence, Parameter, identity_of
 from sweeps.files.space import SearchSpace
 from sweeps.search.positions import Point, position_of, value_at_position
+from sweeps.search.stored_trials import PAUSED
 from sweeps.search.tpe import sort_key
 
 
@@ -122,7 +123,11 @@ class Prior:
 
     def _evidence(self, trials: Sequence[FrozenTrial], direction: StudyDirection) -> float:
         """Return 1 if the prior is denser at the best trials than at the others, and nearly 0 if it is sparser."""
-        ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        ended = [
+            trial
+            for trial in trials
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or trial.user_attrs.get(PAUSED)
+        ]
         if len(ended) < MIN_TRIALS:
             return 1.0
         ended.sort(key=lambda trial: (sort_key(trial, direction), trial.number))

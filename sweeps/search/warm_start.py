@@ -80,7 +80,8 @@ class WarmStart:
         runs = ", ".join(each.run for each in self.starts) or "none"
         text = f"warm start from {of}: {runs}, of {plural(self.known, 'complete configuration')}"
         causes = ", ".join(f"{path} ({count})" for path, count in sorted(self.outside.items()))
-        return f"{text}; {sum(self.outside.values())} lie outside the space: {causes}" if causes else text
+        count = sum(self.outside.values())
+        return f"{text}; {count} {'lies' if count == 1 else 'lie'} outside the space: {causes}" if causes else text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -233,6 +233,17 @@ def test_failed_and_running_trials_are_no_evidence() -> None:
     assert prior_weight(space, trials, direction=MAXIMIZE) > 0.2
 
 
+def test_paused_trials_are_evidence_by_their_results_so_far() -> None:
+    space = space_with(lr=LR | {"prior": 0.03})
+    trials = ended(space, [(rate, -result) for rate, result in NEAR_AND_FAR])
+    for trial in trials:
+        trial.intermediate_values = {1: trial.value or 0.0}
+        trial.state, trial.value = TrialState.RUNNING, None
+        trial.user_attrs = {"paused": True}
+
+    assert prior_weight(space, trials, direction=MAXIMIZE) < 0.02
+
+
 def test_an_inactive_parameter_changes_no_density() -> None:
     parameters = {
         "model.name": {"values": ["simple", "resnet"]},
