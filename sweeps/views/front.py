@@ -22,7 +22,8 @@ def front_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
         return {}
     metric = str(found[0]["metric"] or "val_accuracy")
     names, values = [name_of_run(dict(row)) for row in found], [_metric(row) for row in found]
-    cells = {"trial": names, metric_heading(metric): values}
+    is_accuracy = metric == "val_accuracy"
+    cells = {"trial": names, RECORD_COLUMNS[metric].heading if is_accuracy else metric_heading(metric): values}
     for index, known in enumerate(known_of(found[0])):
         heading = RECORD_COLUMNS[known.name].heading if known.name in RECORD_COLUMNS else known.name
         cells[heading] = [number(known_of(row)[index].value) for row in found]
@@ -39,16 +40,15 @@ def front_sentence(rows: Sequence[Mapping[str, Any]]) -> str | None:
     found = on_front(rows)
     if not found:
         return None
-    ranked = sum(row["front"] is not None for row in rows)
     names = [str(found[0]["metric"] or "val_accuracy"), *(each.name for each in known_of(found[0]))]
     return (
-        f"front of {' and '.join(names)}: {len(found)} of {ranked} configurations. No other is at least as good in all "
-        "of them and better in one"
+        f"on the front of {' and '.join(names)}: no other ranked configuration is at least as good in all of them and "
+        "better in one"
     )
 
 
 def print_front(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print the front of a search; nothing for a search with one objective."""
-    if (sentence := front_sentence(rows)) is not None:
-        print_sentence(console, f"\n{sentence}:")
-        print_columns(front_columns(rows), console, left={"trial"})
+    if columns := front_columns(rows):
+        print_sentence(console, "\nfront:")
+        print_columns(columns, console, left={"trial"})

@@ -64,6 +64,8 @@ def board_cells(table: Table, shown: Sequence[Row]) -> dict[str, list[str]]:
 def _priority_headings(cells: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the headings with priority on a narrow screen: name, result and varying parameters."""
     low = {RECORD_COLUMNS[name].heading for name in _LOW_PRIORITY}
+    if RECORD_COLUMNS["front"].heading in cells:
+        low -= {RECORD_COLUMNS[name].heading for name in ("parameters_millions", "multiply_adds_millions")}
     if len(set(cells["status"])) <= 1:
         low.add("status")
     if all(cells.get(RECORD_COLUMNS["val_accuracy"].heading, [""])):

@@ -28,7 +28,8 @@ def front_section(content: Content) -> str:
     shown = table(list(columns), lines, caption=sentence, numbers=range(1, len(columns)))
     names = [each.name for each in known_of(rows[0])]
     charts = "".join(_chart(content, name, index) for index, name in enumerate(names))
-    return f'<p>{safe(sentence)}.</p><div class="charts">{charts}</div>{scroll_box(shown, label=sentence)}'
+    count = f"{len(lines)} of {len(rows)} ranked configurations are {sentence}."
+    return f'<p>{safe(count)}</p><div class="charts">{charts}</div>{scroll_box(shown, label=sentence)}'
 
 
 def _chart(content: Content, name: str, index: int) -> str:
