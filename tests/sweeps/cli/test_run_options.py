@@ -16,7 +16,7 @@ KEYWORDS = set(RunKeywords.__annotations__)
 
 
 def test_the_keywords_of_a_run_are_the_fields_of_its_options() -> None:
-    assert {field.name for field in dataclasses.fields(RunOptions)} - {"runs", "new"} == KEYWORDS
+    assert {field.name for field in dataclasses.fields(RunOptions)} - {"runs", "new", "widen"} == KEYWORDS
 
 
 @pytest.mark.parametrize("verb", [run, ladder, ablate, replicate, retrain], ids=lambda verb: str(verb.name))
