@@ -90,6 +90,8 @@ def run(
         plan = plan_of_sweep(what)
     options = RunOptions(runs=Path(runs), new=new, widen=widen, **how)
     summary = _carry_out(plan, options)
+    if plan.budget is not None:
+        return _with_model(summary, what.name, options)
     if not isinstance(what, SweepSpec) or what.replicates is None or summary.stopped_by is not None:
         return summary
     if is_unresponsive(options.runs):
@@ -113,6 +115,17 @@ def run(
     except Interrupted as stop:
         raise Interrupted(replace(summary, confirmed=stop.summary)) from None
     return replace(summary, confirmed=confirmed)
+
+
+def _with_model(summary: RunSummary, sweep: str, options: RunOptions) -> RunSummary:
+    """Store the winner of a search whose time budget included its replicates as a model, if it was confirmed."""
+    from sweeps.record.availability import is_unresponsive
+    from sweeps.use.winner import log_winner
+
+    confirmed = summary.confirmed
+    if confirmed is None or not confirmed.opened_record or is_unresponsive(options.runs):
+        return summary
+    return replace(summary, confirmed=replace(confirmed, model=log_winner(sweep, runs=options.runs)))
 
 
 def _carry_out(plan: RunPlan, options: RunOptions) -> RunSummary:

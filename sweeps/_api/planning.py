@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sweeps.backends.slots import Slots
     from sweeps.core.task import Probe, TaskConfig
-    from sweeps.driver.estimate import Estimate
+    from sweeps.driver.estimate import BudgetEstimate, Estimate
     from sweeps.search.warm_start import WarmStart
 
 
@@ -79,18 +79,23 @@ class SweepPlan(Plan):
     sweep: SweepSpec
     file: Path
     trials: int
-    """Largest number of trials."""
+    """Largest number of trials; 0 if it is unknown."""
     first: tuple[TaskConfig, ...]
     """The first configurations."""
     cost: Estimate | None
     warm_start: WarmStart | None
     """The configurations of other sweeps that are tried first; None without `warm_start`."""
+    budget: BudgetEstimate | None = None
+    """How the time budget is spent; None without one, or if no train steps were timed."""
     trial_epochs: tuple[float, int]
     """Epochs of all trials: expected with early stopping, and without it; 0 if a program decides on its epochs."""
 
     @property
     def seconds(self) -> float | None:
-        return None if self.cost is None else self.cost.seconds + (self._confirming_seconds or 0.0)
+        if self.cost is None:
+            return None
+        seconds = self.cost.seconds + (self._confirming_seconds or 0.0)
+        return seconds if self.sweep.budget is None else min(seconds, self.sweep.budget)
 
     @property
     def configurations(self) -> pd.DataFrame:
@@ -108,8 +113,24 @@ class SweepPlan(Plan):
     def _confirming_seconds(self) -> float | None:
         if self.cost is None or self.sweep.replicates is None:
             return None
-        again = min(self.sweep.replicates.top, self.trials)
+        again = min(self.sweep.replicates.top, self.trials or self.sweep.replicates.top)
         return self.cost.full_run_seconds * again * self.sweep.replicates.seeds / self.slots.count
+
+    def _budget_sentence(self, seconds: float) -> str:
+        """Return how the time budget is spent."""
+        from sweeps.core.formatting import duration, plural
+
+        wanted = self.sweep.replicates
+        rest = "complete the best trial"
+        if wanted is not None:
+            best = "it" if wanted.top == 1 else f"the best {wanted.top}"
+            rest += f" and confirm {best} under {plural(wanted.seeds, 'new seed')}"
+        if self.budget is None:
+            return f"{duration(seconds)} (budget): search, then the time that is needed to {rest}"
+        needed = duration(self.budget.confirm)
+        if not self.budget.search:
+            return f"{duration(seconds)} (budget): too short. About {needed} are needed to {rest}. Raise budget"
+        return f"{duration(seconds)} (budget): about {duration(self.budget.search)} of search, then {needed} to {rest}"
 
     def print_to(self, console: Console) -> None:
         """Print the space, the first configurations, trials, slots, time."""
@@ -134,10 +155,12 @@ class SweepPlan(Plan):
         of = "" if combinations is None else f" of {combinations} combinations"
         target = about.metric.target
         until = "" if target is None else f", until {about.metric.name} reaches {target:g}"
+        count = f"{self.trials} trials{of}" if self.trials else "trials"
+        if about.budget is not None and self.trials:
+            count = f"{'about' if about.run_cap is None else 'at most'} {count}"
         print_sentence(
             console,
-            f"{self.trials} trials{of} by {about.method} search, {about.early_terminate.sentence}{until}; "
-            f"{self.slots.describe()}",
+            f"{count} by {about.method} search, {about.early_terminate.sentence}{until}; {self.slots.describe()}",
         )
         if about.space.conditions.known:
             from sweeps.search.draws import allowed_share
@@ -153,7 +176,9 @@ class SweepPlan(Plan):
             )
         elif about.user_code is not None:
             print_sentence(console, _unknown_time(self.trial_epochs, file=self.file))
-        if about.replicates is not None:
+        if about.budget is not None:
+            print_sentence(console, self._budget_sentence(about.budget))
+        elif about.replicates is not None:
             again, seeds = min(about.replicates.top, self.trials), about.replicates.seeds
             seconds = self._confirming_seconds
             more = "" if seconds is None else f": about {duration(seconds)} more"
@@ -330,6 +355,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path
     from sweeps.backends.slots import local_slots
     from sweeps.driver.dry_runs import dry_run_all
     from sweeps.driver.estimate import (
+        estimate_budget,
         estimate_cost,
         expected_epochs,
         is_listed,
@@ -348,7 +374,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path
     dry_run = dry_run_all([*first, *some_combinations(about)], isolated=False, covers_all=is_listed(about))
     remarks = dry_run.remarks()
     slots, trials = local_slots(about.resources, about.limits), trial_count(about)
-    cost = None
+    cost = budget = None
     able: list[TaskConfig] = []
     if probe:
         able = [config for config in first if dry_run.can_train(config)] or [
@@ -357,7 +383,15 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path
     if able:
         timed = about.task.probe(threads=slots.cpus)
         if timed is not None:
-            cost = estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=timed)
+
+            def cost_of(trials: int) -> Estimate:
+                return estimate_cost(able, trials=trials, early=about.early_terminate, slots=slots.count, probe=timed)
+
+            cost = cost_of(trials or 1)
+            if about.budget is not None:
+                budget = estimate_budget(about, cost, slots=slots.count)
+                trials = min(trials or budget.trials, budget.trials)
+                cost = cost_of(trials)
     return SweepPlan(
         sweep=about,
         file=file,
@@ -365,6 +399,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path
         first=tuple(first),
         slots=slots,
         cost=cost,
+        budget=budget,
         trial_epochs=expected_epochs(first, trials=trials, early=about.early_terminate),
         remarks=remarks,
         warm_start=warm_start,

@@ -45,6 +45,7 @@ class Replay(Printed):
                 "method": result.variant.method,
                 "early_terminate": result.variant.rule.type,
                 "run_cap": result.variant.run_cap,
+                "budget": result.variant.budget,
                 "slots": result.variant.slots,
                 "trials": result.trials,
                 "epochs": result.epochs,
@@ -77,6 +78,7 @@ def replay(
     methods: Sequence[str] = ("bayes",),
     early: Sequence[str | Mapping[str, Any] | StoppingRule] = RULE_NAMES,
     run_cap: int | None = None,
+    budget: float | None = None,
     slots: int = 2,
     seeds: int = 20,
     runs: str | Path = DEFAULT_RUNS,
@@ -92,6 +94,7 @@ def replay(
         methods: Samplers: `bayes`, `random`, `grid`.
         early: Rules of early stopping: a name, or a block as in a sweep file.
         run_cap: Number of trials; all recorded configurations if None.
+        budget: Simulated seconds of each search, at whose end the best configuration is complete; no limit if None.
         slots: Number of trials that train at once.
         seeds: Number of replays of each combination, with the seeds 0, 1, 2, …
         runs: The runs folder.
@@ -116,6 +119,10 @@ def replay(
     if "grid" in methods and (errors := grid_errors(curves.space)):
         raise SweepError(f"{sweep!r} cannot be replayed by a grid: {'; '.join(errors)}")
     cap = len(curves) if run_cap is None else min(run_cap, len(curves))
-    variants = [Variant(method=method, rule=rule, run_cap=cap, slots=slots) for method in methods for rule in rules]
+    variants = [
+        Variant(method=method, rule=rule, run_cap=cap, slots=slots, budget=budget)
+        for method in methods
+        for rule in rules
+    ]
     results = replay_variants(curves, variants, seeds=seeds, on_replay=on_replay)
     return Replay(sweep=sweep, curves=curves, results=results)

@@ -9,7 +9,7 @@ from sweeps.backends.slots import Slots
 from sweeps.core.job import Job
 from sweeps.core.task import Parts, TaskConfig
 from sweeps.core.trial import TrialRecord
-from sweeps.search.ledger import Ledger
+from sweeps.search.confirming import TrialSource
 from sweeps.worker.measure import Measurement
 
 
@@ -22,7 +22,7 @@ class Backend(Protocol):
 
     def train(
         self,
-        ledger: Ledger,
+        ledger: TrialSource,
         *,
         parts: Parts,
         job_of: Callable[[TrialRecord], Job],

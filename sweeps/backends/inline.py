@@ -10,7 +10,8 @@ from sweeps.core.job import Job
 from sweeps.core.task import AnyTask, Parts, TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.files.settings import Resources
-from sweeps.search.ledger import Exhausted, Ledger
+from sweeps.search.confirming import TrialSource
+from sweeps.search.ledger import Exhausted
 from sweeps.system.machine import local_gpus
 from sweeps.worker.measure import Measurement, measure_on_test
 from sweeps.worker.session import TrainingStopped, TrialSession
@@ -37,7 +38,7 @@ class InlineBackend:
 
     def train(
         self,
-        ledger: Ledger,
+        ledger: TrialSource,
         *,
         parts: Parts,
         job_of: Callable[[TrialRecord], Job],

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from sweeps.core.job import Job
 from sweeps.core.trial import TrialMessage, TrialRecord
-from sweeps.search.ledger import EXHAUSTED, Exhausted, Ledger
+from sweeps.search.confirming import TrialSource
+from sweeps.search.ledger import EXHAUSTED, Exhausted
 
 
 class LedgerCalls:
     """Calls the ledger and stores its exceptions, which Ray would swallow. The first one ends the sweep."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: TrialSource) -> None:
         self._ledger = ledger
         self.failure: Exception | None = None
 

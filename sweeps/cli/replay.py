@@ -37,6 +37,21 @@ def _rule(context: click.Context, parameter: click.Parameter, values: tuple[str,
     return tuple(rules)
 
 
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds of `20m`."""
+    from sweeps.files.settings import parse_duration
+
+    if value is None:
+        return None
+    try:
+        seconds = float(parse_duration(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+    if not seconds > 0:
+        raise click.BadParameter(f"{value!r} is not above 0. Write a time such as 20m.")
+    return seconds
+
+
 @click.command()
 @click.argument("sweep", type=SweepName(), help=A_SEARCH)
 @click.option(
@@ -59,6 +74,12 @@ def _rule(context: click.Context, parameter: click.Parameter, values: tuple[str,
 )
 @click.option("--run-cap", type=click.IntRange(min=1), help="Number of trials.  [default: all recorded configurations]")
 @click.option(
+    "--budget",
+    metavar="TIME",
+    callback=_seconds,
+    help="Simulated time of each search, such as 20m, at whose end the best configuration is complete.",
+)
+@click.option(
     "--slots", type=click.IntRange(min=1), default=2, show_default=True, help="Number of trials that train at once."
 )
 @click.option(
@@ -71,6 +92,7 @@ def replay(
     methods: tuple[str, ...],
     rules: tuple[Any, ...],
     run_cap: int | None,
+    budget: float | None,
     slots: int,
     seeds: int,
     runs: Path,
@@ -84,6 +106,7 @@ def replay(
     \b
     Example:
       sweeps replay quick --early none --early asha --slots 8 --seeds 50
+      sweeps replay quick --budget 20m --early none --early asha
       sweeps replay quick --run-cap 12 --method random --method bayes --early '{type: asha, min_epochs: 2}'
     """
     from sweeps._api.replay import replay as replayed
@@ -97,6 +120,7 @@ def replay(
             methods=methods,
             early=rules,
             run_cap=run_cap,
+            budget=budget,
             slots=slots,
             seeds=seeds,
             runs=runs,

@@ -175,6 +175,8 @@ def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
     elif not failed and summary.stopped_by is None:
         reused = f", {summary.reused} of them reused from earlier runs" if summary.reused else ""
         click.echo(f"Nothing to train: all {plural(len(summary.records), 'trial')} are already recorded{reused}.")
+    if summary.budget is not None:
+        click.echo(summary.budget)
     if summary.reached is not None:
         click.echo(
             f"The search ended: {summary.reached} (metric.target). To continue it, set a better metric.target or "

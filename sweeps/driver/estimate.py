@@ -93,13 +93,16 @@ def some_combinations(spec: SweepSpec) -> list[TaskConfig]:
 
 
 def trial_count(spec: SweepSpec) -> int:
-    """Return the number of trials of the sweep: `run_cap`, or the number of different runs if that is smaller."""
+    """Return the number of trials of the sweep: `run_cap`, or the number of different runs if that is smaller.
+
+    It is 0 if only the time budget limits it.
+    """
     combinations = spec.space.cardinality
     if combinations is not None and combinations <= MAX_LISTED:
         # Combinations that only differ in unused fields are one run. Invalid ones are not run.
         combinations = len({(config.config_id(), config.seed) for config in some_combinations(spec)})
     bounds = [bound for bound in (spec.run_cap, combinations) if bound is not None]
-    return min(bounds)
+    return min(bounds, default=0)
 
 
 def expected_epochs(configs: Sequence[TaskConfig], *, trials: int, early: StoppingRule) -> tuple[float, int]:
@@ -135,6 +138,34 @@ def estimate_cost(
         full_run_seconds=each * contention(slots),
         probed=probe.timed,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetEstimate:
+    """How a time budget is expected to be spent, in seconds."""
+
+    search: float
+    """0 if the budget is too short for one complete trial and its replicates."""
+    confirm: float
+    """The rest of the best trial, and the replicates."""
+    trials: int
+    """Trials that the search begins."""
+
+
+def estimate_budget(spec: SweepSpec, cost: Estimate, *, slots: int) -> BudgetEstimate:
+    """Return how the time budget of a sweep is spent.
+
+    Args:
+        spec: A sweep with a budget.
+        cost: The cost of at least one trial.
+        slots: Number of slots.
+    """
+    assert spec.budget is not None
+    again = 0 if spec.replicates is None else spec.replicates.top * spec.replicates.seeds
+    confirm = makespan([cost.full_run_seconds] * (1 + again), slots=slots)
+    search = max(0.0, spec.budget - START_SECONDS - confirm)
+    each = cost.full_run_seconds * cost.trial_epochs / cost.max_trial_epochs
+    return BudgetEstimate(search=search, confirm=confirm, trials=max(1, int(search * slots / each)))
 
 
 def makespan(seconds: Sequence[float], *, slots: int) -> float:

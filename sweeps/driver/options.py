@@ -82,6 +82,8 @@ class RunSummary:
     """Number of trials if the search ended early because nothing new could be proposed; None otherwise."""
     reached: str | None = None
     """Trial that reached `metric.target` and ended the search, in words; None if none did."""
+    budget: str | None = None
+    """How much of the time budget was spent, and what it has confirmed, in sentences; None without a time budget."""
     confirmed: RunSummary | None = None
     """Summary of the replicates of a search; None if none were started."""
     model: str | None = None

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from cifar_core.common.user_modules import NETWORK, is_user_code
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SweepError
+from sweeps.core.formatting import plural
 from sweeps.core.identity import Protocol, trial_name
 from sweeps.core.storages import LOCAL, Storages
 from sweeps.core.task import AnyTask, TaskConfig
@@ -76,6 +77,10 @@ class RunPlan:
     limits: Limits
     resources: Resources
     early_terminate: StoppingRule
+    budget: float | None = None
+    """Seconds of the whole sweep; None without a time budget."""
+    confirm: Replicates | None = None
+    """The replicates that the time budget includes; None if there are none."""
     epochs: int
     """Epochs of the longest run."""
     task: AnyTask
@@ -144,6 +149,8 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         limits=spec.limits,
         resources=spec.resources,
         early_terminate=spec.early_terminate,
+        budget=spec.budget,
+        confirm=None if spec.budget is None else spec.replicates,
         epochs=spec.expected_epochs,
         task=spec.task,
         data=_splits(spec.space),
@@ -295,11 +302,8 @@ def plan_of_replicates(folder: SweepFolder, replicates: Replicates, *, limits: L
         raise SweepError(
             f"no trial of {folder.sweep} is complete or was stopped early. Finish the search before confirming it."
         )
-    searched = json.loads(study.user_attrs.get("definition", "{}")).get("parameters.seed", {})
-    in_space = [*searched.get("values", ()), *(searched[end] for end in ("max", "value") if end in searched)]
-    candidates = replicates_of(
-        chosen, replicates, used_seeds=[*(record.config.seed for record in records), *map(int, in_space)]
-    )
+    in_space = seeds_in_space(json.loads(study.user_attrs.get("definition", "{}")))
+    candidates = replicates_of(chosen, replicates, used_seeds=[*(record.config.seed for record in records), *in_space])
     return RunPlan(
         name=folder.sweep,
         description=f"the best {len(chosen)} configurations of {folder.sweep} with {replicates.seeds} new seeds",
@@ -325,6 +329,27 @@ def plan_of_replicates(folder: SweepFolder, replicates: Replicates, *, limits: L
             )
             for record in chosen
         ],
+    )
+
+
+def seeds_in_space(definition: Mapping[str, Any]) -> list[int]:
+    """Return the seeds that a search may use, from its definition: all values, or the end of a range."""
+    searched = definition.get("parameters.seed", {})
+    return [*map(int, searched.get("values", ())), *(int(searched[end]) for end in ("max", "value") if end in searched)]
+
+
+def plan_of_confirmation(plan: RunPlan) -> RunPlan:
+    """Return the plan of the replicates that the time budget of a search includes."""
+    assert plan.confirm is not None
+    return replace(
+        plan,
+        description=f"the best configurations of {plan.name} with {plural(plan.confirm.seeds, 'new seed')}",
+        run_cap=None,
+        early_terminate=Never(),
+        command=f"sweeps replicate {plan.name} --top {plan.confirm.top} --seeds {plan.confirm.seeds}",
+        file="",
+        keep_best=None,
+        replicates=True,
     )
 
 

@@ -38,7 +38,9 @@ def headline(state: SweepState) -> str:
         parts.append(f"best {state.metric} {value} ({best.name}, {describe(best.config)})")
     if state.measuring is not None:
         parts.append(str(state.measuring))
-    left = state.seconds_left()
+    if state.time_left is not None:
+        parts.append(state.time_left.text(time.time()))
+    left = state.seconds_left() if state.time_left is None else None
     if left is not None and (state.measuring is not None or state.done != state.target):
         parts.append(f"about {duration(left)} left")
     return ", ".join(parts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -21,11 +22,12 @@ from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import print_sentence
 from sweeps.core.identity import Identifier
 from sweeps.core.storages import Storages, resolve_storages
+from sweeps.core.trial import TrialRecord
 from sweeps.driver.description import describe_run
 from sweeps.driver.dry_runs import DryRuns, dry_run_all
 from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
-from sweeps.driver.plan import RESOURCES, RunPlan
+from sweeps.driver.plan import RESOURCES, RunPlan, plan_of_confirmation, seeds_in_space
 from sweeps.driver.stopping import Stopping
 from sweeps.driver.storage_checks import (
     check_same_storage,
@@ -34,6 +36,7 @@ from sweeps.driver.storage_checks import (
     require_folder_for_tensorboard,
 )
 from sweeps.driver.sweep_start import SweepStart
+from sweeps.driver.time_budget import ReplicateRuns, TimeBudget
 from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.inputs import RecordedData
@@ -42,6 +45,8 @@ from sweeps.record.parent_run import RecordedStudy
 from sweeps.record.reader import MlflowReader
 from sweeps.record.sweep_progress import Objective
 from sweeps.record.writer import Tracker
+from sweeps.search.confirming import LikelyReplicates
+from sweeps.search.deadline import Gate
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study, read_study
 from sweeps.search.promotion import Promotion
@@ -70,6 +75,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         DataUnavailableError: CIFAR-10 cannot be fetched.
         RecordError: the record cannot be opened.
     """
+    began = time.monotonic()
     flag = Storages(storage=options.storage, study_storage=options.study_storage)
     folder = SweepFolder(options.runs.resolve(), plan.name, requested=resolve_storages(flag=flag, file=plan.storages))
     folder.check_storages(resolve_storages(flag=flag, file=plan.storages, environment=False))
@@ -102,19 +108,42 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         owner = _owner_of(study, folder)
         add_owner(folder.runs, plan.name, owner)
         recorded = CompleteResults(reader)
-        ledger = _ledger(plan, study, folder=folder, identify=identify, recorded=recorded, options=options)
+        budget = None if plan.budget is None else TimeBudget(plan, study, began=began)
+        gate = None if budget is None else budget.deadline
+        ledger = _ledger(plan, study, folder=folder, identify=identify, recorded=recorded, options=options, gate=gate)
+        replicates = None
+        if budget is not None and plan.confirm is not None:
+
+            def open_tracker(records: Sequence[TrialRecord]) -> Tracker:
+                again = plan_of_confirmation(plan)
+                tracker = held.enter_context(_tracker(again, records, study=others, owner=owner, folder=folder))
+                tracker.reconcile(records)
+                return tracker
+
+            others = open_replicates(folder)
+            replicates = _replicates(
+                plan, others, ledger, budget=budget, identify=identify, recorded=recorded, open_tracker=open_tracker
+            )
         start = SweepStart(
             plan,
             options,
             sources=sources,
             folder=folder,
             ledger=ledger,
+            budget=budget,
+            replicates=replicates,
             stopping=stopping,
             console=console,
         )
-        if start.is_done and reader.holds(start.records, study=name_in_record(study)):
+        again = [] if replicates is None else replicates.ledger.records
+        is_written = reader.holds(start.records, study=name_in_record(study)) and all(
+            reader.holds([each], study=each.study) for each in again
+        )
+        if start.is_done and is_written:
             # Fast, without importing torch, Ray or MLflow.
-            return replace(start.summary(), opened_record=False)
+            summary = replace(start.summary(), opened_record=False)
+            confirmed = summary.confirmed and replace(summary.confirmed, opened_record=False)
+            return replace(summary, confirmed=confirmed)
         notifier = held.enter_context(
             Notifier(targets, start.state(), part=plan.part, print_line=lambda line: print_sentence(console, line))
         )
@@ -126,25 +155,26 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         dry_runs = _dry_run(plan, isolated=options.backend != "inline", console=console)
         with stage(console, "opening the record"):
             recorded.refresh()
-            git = git_state()
-            tracker = held.enter_context(
-                Tracker(
-                    RecordedStudy(
-                        sweep=plan.name, name=name_in_record(study), title=plan.title, command=plan.command, owner=owner
-                    ),
-                    runs=folder.runs,
-                    environment=environment(git),
-                    description=describe_run(plan, start.records),
-                    files=_files(plan, git),
-                    dataset=_recorded_data(plan),
-                    objective=None
-                    if plan.is_ladder
-                    else Objective(plan.metric.name, maximize=plan.metric.goal == "maximize"),
-                )
-            )
+            tracker = held.enter_context(_tracker(plan, start.records, study=study, owner=owner, folder=folder))
         summary = start.carry_out(tracker, notifier, dry_runs=dry_runs)
         notifier.ends(summary.stopped_by, summary.details)
         return summary
+
+
+def _tracker(
+    plan: RunPlan, records: Sequence[TrialRecord], *, study: optuna.Study, owner: str, folder: SweepFolder
+) -> Tracker:
+    """Open the record of a plan."""
+    git = git_state()
+    return Tracker(
+        RecordedStudy(sweep=plan.name, name=name_in_record(study), title=plan.title, command=plan.command, owner=owner),
+        runs=folder.runs,
+        environment=environment(git),
+        description=describe_run(plan, records),
+        files=_files(plan, git),
+        dataset=_recorded_data(plan),
+        objective=None if plan.is_ladder else Objective(plan.metric.name, maximize=plan.metric.goal == "maximize"),
+    )
 
 
 def _open(
@@ -203,6 +233,7 @@ def _ledger(
     identify: Identifier,
     recorded: CompleteResults,
     options: RunOptions,
+    gate: Gate | None,
 ) -> Ledger:
     """Return the ledger of a plan's trials, including those of earlier starts."""
 
@@ -221,7 +252,39 @@ def _ledger(
         target_value=plan.metric.target,
         promotion=Promotion.of(plan.early_terminate, epochs=plan.epochs, maximize=plan.metric.goal == "maximize"),
         conditions=plan.conditions,
+        gate=gate,
     )
+
+
+def _replicates(
+    plan: RunPlan,
+    study: optuna.Study,
+    search: Ledger,
+    *,
+    budget: TimeBudget,
+    identify: Identifier,
+    recorded: CompleteResults,
+    open_tracker: Callable[[Sequence[TrialRecord]], Tracker],
+) -> ReplicateRuns:
+    """Return the replicates that a search with a time budget trains."""
+    assert plan.confirm is not None
+    likely = LikelyReplicates(
+        budget.deadline,
+        plan.confirm,
+        key_of=lambda config: identify(config).key,
+        used_seeds=lambda: [*(record.config.seed for record in search.records), *seeds_in_space(plan.definition)],
+    )
+    ledger = Ledger(
+        study,
+        sweep=plan.name,
+        metric=plan.metric.name,
+        proposer=likely,
+        run_cap=None,
+        identify=identify,
+        recorded=SearchResults(recorded),
+        gate=likely,
+    )
+    return ReplicateRuns(plan=plan_of_confirmation(plan), ledger=ledger, open_tracker=open_tracker)
 
 
 def _recorded_data(plan: RunPlan) -> RecordedData:

@@ -8,17 +8,18 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Literal
 
 from rich.console import Console
 
-StopReason = Literal["signal", "timeout", "disk full", "storage away", "code changed", "failing"]
+StopReason = Literal["signal", "timeout", "budget", "disk full", "storage away", "code changed", "failing"]
 
 REASON_TEXTS: Mapping[str, str] = {
     "timeout": "time limit reached",
+    "budget": "time budget used up",
     "storage away": "storage unreachable",
     "failing": "all trials fail in the same way",
 }
@@ -41,6 +42,8 @@ class Stopping:
         self._signals = 0
         self._on_terminal = sys.stdout.isatty()
         self._terminal_is_gone = False
+        self.is_past: Callable[[], bool] = lambda: False
+        """Returns whether the time budget of the sweep has passed."""
         self.reason: StopReason | None = None
         self.details = ""
         """Message about the reason and what to do."""
@@ -53,11 +56,13 @@ class Stopping:
     def __call__(self) -> bool:
         if self.reason is None and self._deadline is not None and time.monotonic() > self._deadline:
             self.reason = "timeout"
+        if self.reason is None and self.is_past():
+            self.reason = "budget"
         return self.reason is not None
 
     def is_late(self) -> bool:
-        """Return whether the timeout was reached."""
-        return self() and self.reason == "timeout"
+        """Return whether the timeout was reached, or the time budget has passed."""
+        return self() and self.reason in ("timeout", "budget")
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -33,7 +33,9 @@ from sweeps.driver.plan import RunPlan
 from sweeps.driver.progress import FirstWarning, headline, redraws, show_progress
 from sweeps.driver.slot_watch import SlotWatch
 from sweeps.driver.stopping import Stopping
+from sweeps.driver.time_budget import BudgetWatch, ReplicateRuns, TimeBudget, confirmation_sentence
 from sweeps.record.writer import Tracker
+from sweeps.search.confirming import TrialSource
 from sweeps.search.ledger import Ledger
 from sweeps.search.state import DriverState, SweepState
 from sweeps.store.access_log import record_access
@@ -57,6 +59,8 @@ class SweepStart:
         folder: SweepFolder,
         ledger: Ledger,
         stopping: Stopping,
+        budget: TimeBudget | None = None,
+        replicates: ReplicateRuns | None = None,
         console: Console,
     ) -> None:
         self._plan = plan
@@ -68,6 +72,10 @@ class SweepStart:
         self._console = console
         self._writes_curves = plan.tensorboard or options.tensorboard
         self._ledger = ledger
+        self._budget, self._replicates = budget, replicates
+        self._known_replicates = {} if replicates is None else {each.number: each for each in replicates.ledger.records}
+        if budget is not None:
+            stopping.is_past = budget.is_past
         self._began = time.time()
         self._known = {record.number: record for record in self.records}
 
@@ -88,9 +96,12 @@ class SweepStart:
             metric=plan.metric.name,
             maximize=plan.metric.goal == "maximize",
             records=self.records,
+            replicates=[] if self._replicates is None else self._replicates.ledger.records,
             runs=self._folder.runs,
             driver=DriverState(
                 title=plan.title,
+                part=plan.part,
+                time_left=None if self._budget is None else self._budget.left,
                 target=self._ledger.target,
                 slots=slots,
                 began=self._began,
@@ -100,6 +111,9 @@ class SweepStart:
 
     def carry_out(self, tracker: Tracker, notifier: Notifier, *, dry_runs: DryRuns) -> RunSummary:
         tracker.reconcile(self.records)
+        if (replicates := self._replicates) is not None:
+            # Now, since it takes seconds that the end of the budget does not have.
+            replicates.tracker = replicates.open_tracker(replicates.ledger.records)
         if not self.is_done and self._stopping.reason is None:
             try:
                 with self._stopping.at_once():
@@ -108,24 +122,57 @@ class SweepStart:
                 self._stopping.request("disk full", str(error))
             finally:
                 self._ledger.interrupt()
+                if replicates is not None:
+                    replicates.ledger.interrupt()
+                if self._budget is not None:
+                    self._budget.end(is_used_up=self._is_used_up())
         status: Literal["KILLED", "FINISHED"] = "KILLED" if self._stopping.reason else "FINISHED"
         tracker.close(status, description=describe_run(self._plan, self.records))
+        if replicates is not None and replicates.tracker is not None:
+            replicates.tracker.close(status, description=describe_run(replicates.plan, replicates.ledger.records))
         return self.summary(unwritten=tracker.unwritten)
+
+    def _is_used_up(self) -> bool:
+        """Return whether the training ended because nothing more fits into the time budget."""
+        assert self._budget is not None
+        return self._stopping.reason == "budget" or (
+            self._stopping.reason is None and self._budget.deadline.is_finishing
+        )
 
     def summary(self, *, unwritten: int = 0) -> RunSummary:
         """Return the summary of this start."""
-        fresh = [record for record in self.records if _has_progressed(record, since=self._known.get(record.number))]
+        summary = self._summary_of(self._ledger, known=self._known)
+        confirmed = None
+        if self._replicates is not None and self._replicates.ledger.records:
+            tracker = self._replicates.tracker
+            lost = 0 if tracker is None else tracker.unwritten
+            confirmed = self._summary_of(self._replicates.ledger, known=self._known_replicates, unwritten=lost)
+        return replace(
+            summary,
+            unwritten=unwritten,
+            gave_up_at=len(self.records) if self._ledger.gave_up else None,
+            reached=self._reached(),
+            confirmed=confirmed,
+            budget=None if self._budget is None else self._budget_sentences(),
+        )
+
+    def _budget_sentences(self) -> str:
+        assert self._budget is not None
+        replicates = [] if self._replicates is None else self._replicates.ledger.records
+        confirmed = confirmation_sentence(self._plan, self.records, replicates)
+        return f"{self._budget.sentence} {confirmed}".strip()
+
+    def _summary_of(self, ledger: Ledger, *, known: Mapping[int, TrialRecord], unwritten: int = 0) -> RunSummary:
+        fresh = [record for record in ledger.records if _has_progressed(record, since=known.get(record.number))]
         return RunSummary(
-            records=tuple(self.records),
+            records=tuple(ledger.records),
             trained=sum(1 for record in fresh if record.reused_from is None and record.epochs),
-            begun=sum(1 for record in fresh if record.reused_from is None and record.number not in self._known),
+            begun=sum(1 for record in fresh if record.reused_from is None and record.number not in known),
             reused=sum(1 for record in fresh if record.reused_from is not None),
             seconds=time.time() - self._began,
             stopped_by=self._stopping.reason,
             details=self._stopping.details,
             unwritten=unwritten,
-            gave_up_at=len(self.records) if self._ledger.gave_up else None,
-            reached=self._reached(),
         )
 
     def _reached(self) -> str | None:
@@ -148,6 +195,8 @@ class SweepStart:
             status = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
             folder.publish(**status, part=plan.part)
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
+            if self._budget is not None:
+                self._budget.deadline.slots = slots.count
             if not redraws(self._console):  # the live view shows them
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             self._record_access()
@@ -176,8 +225,18 @@ class SweepStart:
                     notifier.on_change,
                     FirstWarning(self._console).on_change,
                 )
+                trials: TrialSource = ledger
+                if self._budget is not None:
+                    watch = BudgetWatch(self._budget, backend, state=state, folder=folder)
+                    ledger.observe(watch.on_change)
+                if self._budget is not None and (replicates := self._replicates) is not None:
+                    trials = replicates.with_search(ledger, budget=self._budget)
+                    clean = CheckpointCleanup(
+                        replicates.ledger.records, plan=replicates.plan, checkpoints=self._checkpoints
+                    )
+                    replicates.ledger.observe(replicates.write, progress.on_change, clean.on_change, watch.on_change)
                 backend.train(
-                    ledger,
+                    trials,
                     parts=parts,
                     job_of=lambda record: self._job(record, slots),
                     stopping=self._stopping,
@@ -246,7 +305,11 @@ class SweepStart:
         if source is not None:
             keep_code(folder.path, source)
         log = folder.log_address(f"{record.trial:04d}-{record.key}.log")
-        self._ledger.note(record.number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
+        ledger, number = self._ledger, record.number
+        if number < 0:  # see `SearchAndReplicates`
+            assert self._replicates is not None
+            ledger, number = self._replicates.ledger, -1 - number
+        ledger.note(number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
         return Job(
             number=record.number,
             task=self._plan.task.name,

@@ -74,6 +74,12 @@ class LadderFile(FileOfOwnCode):
     rungs: tuple[dict[str, Any], ...] = ()
     """Each with a `name`, optionally `from` and `note`, and the fields that it changes."""
 
+    @classmethod
+    def _key_hint(cls, name: str) -> str:
+        if name == "budget":
+            return "a ladder trains all of its rungs. Set limits.timeout to stop a start, or train less with `scale`"
+        return super()._key_hint(name)
+
     @model_validator(mode="before")
     @classmethod
     def _rename_for_program(cls, content: Any) -> Any:

@@ -81,7 +81,8 @@ def _add_sweep(schema: Schema, fields: Mapping[str, Schema]) -> None:
         "properties": dict(fields),
     }
     is_grid = _having("method", {"const": "grid"})
-    capped = _having("run_cap", {"type": "integer"})
+    capped = {"anyOf": [_having("run_cap", {"type": "integer"}), _having("budget", {"type": ["string", "number"]})]}
+    without_budget = {"properties": {"budget": {"type": "null"}}}
     several = {"anyOf": [{"required": ["min"]}, _having("values", {"minItems": 2})]}
     varies = {"anyOf": [_having("parameters", _having(path, several)) for path in ("epochs", "seed")]}
     never_stopped = {"properties": {"early_terminate": {"properties": {"type": {"const": "none"}}}}}
@@ -89,7 +90,7 @@ def _add_sweep(schema: Schema, fields: Mapping[str, Schema]) -> None:
     aside = _having("base", _having("data", _having("validation_size", {"minimum": 1})))
     searched = _having("parameters", {"required": ["data.validation_size"]})
     schema["allOf"] += [
-        {"if": is_grid, "else": capped},
+        {"if": is_grid, "then": without_budget, "else": capped},
         {"if": {"anyOf": [_OF_A_PROGRAM, {"not": varies}]}, "else": never_stopped},
         {"if": {"anyOf": [_OF_A_FUNCTION, _OF_A_PROGRAM, by_training]}, "else": {"anyOf": [aside, searched]}},
         {"if": {"anyOf": [_OF_A_FUNCTION, _OF_A_PROGRAM]}, "else": _of_networks(fields, others)},

@@ -215,16 +215,20 @@ _DURATION_SCHEMA = {
 }
 
 
+Duration = Annotated[
+    Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
+]
+"""Seconds, written as `2h`, `1h30m`, `90s` or a number."""
+
+
 class Limits(StrictModel):
     """Limits of concurrency and of time."""
 
     max_concurrent_trials: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Number of trials at the same time. `auto`: as many as the cores or GPUs allow."""
-    timeout: Annotated[
-        Annotated[float, Field(gt=0)] | None, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
-    ] = None
-    """Time after which the sweep stops: `2h`, `1h30m`, `90s` or a number of seconds. Unfinished trials resume at the
-    next start."""
+    timeout: Duration = None
+    """Time after which one start stops, whatever it trains: `2h`, `1h30m`, `90s` or a number of seconds. Unfinished
+    trials resume at the next start. To plan a search for a time, use `budget`."""
 
     def minus(self, seconds: float) -> Limits:
         """Return the limits that remain after so many seconds."""

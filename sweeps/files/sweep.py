@@ -31,6 +31,7 @@ from sweeps.files.own_code import FileOfOwnCode, renamed_for_program
 from sweeps.files.parameter import Parameter
 from sweeps.files.settings import (
     METRICS,
+    Duration,
     Keep,
     Limits,
     Metric,
@@ -84,7 +85,11 @@ class SweepSpec(FileOfOwnCode):
     """Several objectives instead of `metric`: one that the training measures, and ones that are known before it, such
     as `parameters_millions` or a numeric parameter. The search looks for their front."""
     run_cap: int | None = Field(default=None, ge=1)
-    """Number of trials. A grid without it runs every combination. The other methods require it."""
+    """Number of trials. A grid without it runs every combination. The other methods require it or `budget`."""
+    budget: Duration = None
+    """Time of the whole sweep over all its starts: `20m`, `1h30m`, `90s` or a number of seconds. At its end the best
+    configuration is complete, and confirmed if there are `replicates`. With `run_cap`, the first that is reached ends
+    the search."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the search. The training seed is `base.seed`."""
     limits: Limits = Limits()
@@ -169,8 +174,16 @@ class SweepSpec(FileOfOwnCode):
         errors += split_errors(space)
         if self.method == "grid":
             errors += grid_errors(space) or self._too_large(space)
-        elif self.run_cap is None:
-            errors.append(f"run_cap: method {self.method} needs the number of trials, such as run_cap: 24")
+        elif self.run_cap is None and self.budget is None:
+            errors.append(
+                f"run_cap: method {self.method} needs the number of trials, such as run_cap: 24, or a time, such as "
+                "budget: 20m"
+            )
+        if self.method == "grid" and self.budget is not None:
+            errors.append(
+                "budget: a grid runs every combination, however long it takes. Use method random or bayes, or "
+                "limits.timeout, which stops a start that the next one resumes"
+            )
         missing = [name for name in self.task.missing([*self.base, *self.parameters]) if name]
         errors += [
             f"parameters.{name}: required by {self.train}, which has no default. Write {name}: {{values: [...]}} or "

@@ -23,6 +23,7 @@ from sweeps.core.task import TaskConfig
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
 from sweeps.files.where import SECONDS, Conditions
+from sweeps.search.deadline import AlwaysOpen, Gate
 from sweeps.search.front import leads
 from sweeps.search.promotion import Promotion
 from sweeps.search.proposers import Proposal, Proposer, note_known
@@ -94,6 +95,7 @@ class Ledger:
         target_value: float | None = None,
         promotion: Promotion | None = None,
         conditions: Conditions | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Load the trials of earlier drivers. Observers are not called for them.
 
@@ -109,6 +111,7 @@ class Ledger:
             target_value: Value of the metric after which no new trial is proposed; None for no such value.
             promotion: Pauses trials at milestones and continues the best; None if the pruner of the study decides.
             conditions: Conditions on what a training measures; None for no condition.
+            gate: Decides which trials may start; all of them if None.
         """
         self._study = study
         self._trial_reader = StoredTrialReader(study, sweep=sweep)
@@ -122,6 +125,7 @@ class Ledger:
         self._unobserved: list[TrialRecord] | None = None
         """Changes that observers receive after the write of the current block; None outside of blocks."""
         self._promotion = promotion
+        self._gate = gate or AlwaysOpen()
         self._live: dict[int, optuna.Trial] = {}
         self._paused: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
@@ -135,6 +139,10 @@ class Ledger:
         self.reached: tuple[int, EpochResult] | None = None
         """The first trial that reached the target value, by its number, and the epoch; None before."""
         self._load_trials(retry_failed=retry_failed)
+        for record in self.records:
+            is_paused = record.number in self._paused  # also those that an ended search shows as pruned
+            self._gate.enter(replace(record, outcome=Outcome.PAUSED) if is_paused else record)
+        self._observers.append(self._gate.enter)
 
     def _load_trials(self, *, retry_failed: bool) -> None:
         """Load the trials of earlier drivers: queue the running ones, and complete unfinished reports to the study."""
@@ -235,6 +243,8 @@ class Ledger:
     @property
     def is_done(self) -> bool:
         """Whether it is certain that nothing is left to train."""
+        if self._gate.is_over:
+            return True
         target = self.target
         if self._live or (self._to_retry and self.reached is None) or target is None:
             return False
@@ -294,18 +304,18 @@ class Ledger:
     @_in_one_write
     def next_trial(self) -> TrialRecord | Exhausted | None:
         """Return the next trial to train, None if a running trial must end first, or `EXHAUSTED`."""
-        pending = self._pending.next(live=self.live)
+        pending = self._pending.next(live=self.live, may_start=self._may_continue)
         if pending is not None:
             return self._update(pending, outcome=Outcome.RUNNING)
         if self._pending.blocks_new_trials:
             return None
-        while self._to_retry and self.reached is None:
+        while self._to_retry and self.reached is None and self._gate.may_begin():
             if not self._is_replaced(number := self._to_retry.pop(0)):
                 return self._retry(number)
         if (paused := self._next_paused(is_closing=False)) is not None:
             return self._continue(paused)
         repeats = 0
-        while not self._exhausted and self.reached is None:
+        while not self._exhausted and self.reached is None and self._gate.may_begin():
             if self._run_cap is not None and len(self._records) >= self._run_cap:
                 break
             proposal = self._proposer.ask(self._study, repeats=repeats)
@@ -324,6 +334,8 @@ class Ledger:
             if recorded is None:
                 return record
             self._reuse_result(record.number, recorded)
+        if (paused := next((number for number in self._gate.finishing() if number in self._paused), None)) is not None:
+            return self._continue(paused)
         if self.live:
             return None
         if (paused := self._next_paused(is_closing=True)) is not None:
@@ -335,7 +347,11 @@ class Ledger:
         """Return the paused trial to continue now; None if there is none."""
         if self._promotion is None or self.reached is not None:
             return None
-        return self._promotion.next(is_closing=is_closing)
+        number = self._promotion.next(is_closing=is_closing)
+        return number if number is not None and self._may_continue(number) else None
+
+    def _may_continue(self, number: int) -> bool:
+        return self._gate.may_continue(self._records[number])
 
     def _continue(self, number: int) -> TrialRecord:
         """Continue a paused trial."""
@@ -423,22 +439,25 @@ class Ledger:
         self._note_target(number, epoch)
         if is_last:
             return False
-        if self._promotion is not None:
+        if self._promotion is not None and self._promotion.is_milestone(epoch.epoch):
             return self._pauses(number, epoch)
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
+            return True
+        if self._gate.must_yield(self._records[number]):
+            self._requeue(number, error=None, error_class=None, traceback=None)
             return True
         return False
 
     def _pauses(self, number: int, epoch: EpochResult) -> bool:
         """Pause a trial at a milestone, unless it is the one to continue. Return whether it is paused."""
         assert self._promotion is not None
-        if not self._promotion.is_milestone(epoch.epoch):
-            return False
         value = self._last_value(self._records[number])
         self._promotion.enter(number, epoch=epoch.epoch, value=value)
         self._promotion.pause(number, epoch=epoch.epoch, value=value)
-        if self._leads(number, epoch) or self._next_paused(is_closing=self._is_alone(number)) == number:
+        is_next = self._next_paused(is_closing=self._is_alone(number)) == number
+        is_next = is_next or (self._leads(number, epoch) and self._may_continue(number))
+        if is_next or number in self._gate.finishing():
             self._promotion.resume(number)
             return False
         self._pause(number)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sweeps.core.formatting import duration
 from sweeps.core.trial import MeasuredOn, Outcome, TrialRecord
 from sweeps.search.best import ConfigurationRanking, configuration_of, final_value
 from sweeps.store.folder import SweepFolder
@@ -37,6 +38,23 @@ class Measuring:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeLeft:
+    """The time budget of a sweep that runs."""
+
+    budget: float
+    """Seconds of the whole budget."""
+    ends: float
+    """Unix time of its end."""
+    is_finishing: bool = False
+    """Whether no new trial begins any more."""
+
+    def text(self, now: float) -> str:
+        """Return what is done and the time left, such as `searching, 3 min 5 s of 20 min left`."""
+        doing = "completing and confirming the best" if self.is_finishing else "searching"
+        return f"{doing}, {duration(max(0.0, self.ends - now))} of {duration(self.budget)} left"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriverState:
     """What the driver of a sweep has published; without a running driver, facts about the last one."""
 
@@ -56,6 +74,8 @@ class DriverState:
     """Unix time of the current start; now if None."""
     limit: float | None = None
     """Time limit of this start in seconds; None for no limit."""
+    time_left: TimeLeft | None = None
+    """None without a time budget."""
     measuring: Measuring | None = None
     """Published progress on the test images; None if the records contain it."""
     died: bool = False
@@ -100,7 +120,7 @@ class SweepState:
         self.sweep = sweep
         self.metric = metric
         self.maximize = maximize
-        self.replicates = replicates
+        self._replicates = {record.key: record for record in replicates}
         self.runs = runs
         self.damage = damage
         self._driver = driver
@@ -108,6 +128,7 @@ class SweepState:
         self.driver, self.doing, self.part, self.limit = driver.name, driver.doing, driver.part, driver.limit
         self.died, self.last_heartbeat = driver.died, driver.last_heartbeat
         self.target, self.slots = driver.target, driver.slots
+        self.time_left = driver.time_left
         self._records: dict[int, TrialRecord] = {}
         self._ranking = ConfigurationRanking(metric=metric, maximize=maximize)
         self._counts: Counter[Outcome] = Counter()
@@ -129,12 +150,21 @@ class SweepState:
         return [self._records[number] for number in sorted(self._records)]
 
     @property
+    def replicates(self) -> list[TrialRecord]:
+        """The replicates, which are not counted."""
+        return list(self._replicates.values())
+
+    @property
     def records_and_replicates(self) -> list[TrialRecord]:
         """The trials, then the replicates."""
         return [*self.records, *self.replicates]
 
     def enter(self, record: TrialRecord) -> bool:
         """Add or update a trial; return whether it has just ended or paused, False for a later update."""
+        if record.replicate_of is not None and self.part == SEARCH:
+            earlier = self._replicates.get(record.key)
+            self._replicates[record.key] = record
+            return record.outcome.is_final and not (earlier is not None and earlier.outcome.is_final)
         before = self._records.get(record.number)
         self._records[record.number] = record
         if before is not None:
@@ -300,9 +330,17 @@ def _driver_state(folder: SweepFolder, info: Mapping[str, Any] | None) -> Driver
         slots=_number(info.get("slots"), int),
         began=_number(info.get("began", info.get("since")), float),
         limit=_number(info.get("limit"), float),
+        time_left=_time_left(info),
         measuring=_measuring(info),
         died=folder.died,
     )
+
+
+def _time_left(info: Mapping[str, object]) -> TimeLeft | None:
+    budget, ends = _number(info.get("budget"), float), _number(info.get("budget_ends"), float)
+    if budget is None or ends is None:
+        return None
+    return TimeLeft(budget=budget, ends=ends, is_finishing=bool(info.get("finishing")))
 
 
 def _measuring(info: Mapping[str, object]) -> Measuring | None:

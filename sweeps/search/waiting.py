@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from sweeps.core.trial import ErrorClass
 
@@ -56,17 +57,21 @@ class WaitingTrials:
         """Whether no other trial may start: one runs alone, or waits until it can."""
         return self._alone is not None or bool(self._waiting_for_all)
 
-    def next(self, *, live: int) -> int | None:
+    def next(self, *, live: int, may_start: Callable[[int], bool] = lambda number: True) -> int | None:
         """Return the next trial to resume; None if there is none, or none that may start now.
 
         Args:
             live: Number of running trials.
+            may_start: Whether there is time for a trial.
         """
         if self._alone is not None:
             return None
         if self._waiting_for_all:
-            if live:
+            if live or not may_start(self._waiting_for_all[0]):
                 return None
             self._alone = self._waiting_for_all.pop(0)
             return self._alone
-        return self._waiting.pop(0) if self._waiting else None
+        number = next(filter(may_start, self._waiting), None)
+        if number is not None:
+            self._waiting.remove(number)
+        return number

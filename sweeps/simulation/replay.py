@@ -25,6 +25,8 @@ class Variant:
     rule: StoppingRule
     run_cap: int
     slots: int
+    budget: float | None = None
+    """Simulated seconds after which the best configuration is complete; None for no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +158,7 @@ def replay_variants(
                     epochs=epochs,
                     run_cap=variant.run_cap,
                     slots=variant.slots,
+                    budget=variant.budget,
                     seed=seed,
                 )
             )

@@ -13,7 +13,9 @@ import optuna
 from sweeps.core.identity import Identifier
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
+from sweeps.files.settings import Metric
 from sweeps.search.best import ConfigurationRanking, configuration_of, final_value
+from sweeps.search.deadline import Deadline
 from sweeps.search.ledger import Ledger
 from sweeps.search.promotion import Promotion
 from sweeps.search.proposers import GridProposer, Proposal, Proposer, SamplerProposer, note_known
@@ -106,6 +108,7 @@ def replay_search(
     run_cap: int | None,
     slots: int,
     seed: int,
+    budget: float | None = None,
     until: Callable[[int, float], bool] = lambda epochs, seconds: False,
 ) -> Replayed:
     """Search among recorded curves. The result is the same for the same arguments.
@@ -118,6 +121,8 @@ def replay_search(
         run_cap: Maximum number of trials; None for all configurations.
         slots: Number of trials that train at once.
         seed: Seed of the search.
+        budget: Simulated seconds after which the best configuration is complete; None for no limit. Seconds of a start
+            and replicates are not simulated.
         until: Called with the epochs and seconds so far; the search ends when it returns True.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -135,6 +140,18 @@ def replay_search(
         else SamplerProposer(space, method=method, seed=seed, objectives=curves.objectives)
     )
     proposer = CurveProposer(inner, curves)
+    time = _Time()
+    deadline = None
+    if budget is not None:
+        deadline = Deadline(
+            budget,
+            clock=lambda: time.now,
+            budget=budget,
+            slots=slots,
+            epochs=epochs,
+            metric=Metric(name=curves.metric, goal="maximize" if curves.maximize else "minimize"),
+            milestones=rule.milestones(epochs=epochs),
+        )
     ledger = Ledger(
         study,
         sweep="replay",
@@ -144,8 +161,17 @@ def replay_search(
         identify=Identifier(data_fingerprint=""),
         promotion=Promotion.of(rule, epochs=epochs, maximize=curves.maximize),
         conditions=space.conditions if space.conditions.measured else None,
+        gate=deadline,
     )
-    return _Clock(ledger, proposer, curves=curves, slots=slots, until=until).run(seed=seed)
+    return _Clock(ledger, proposer, curves=curves, slots=slots, until=until, time=time).run(seed=seed)
+
+
+@dataclass
+class _Time:
+    """The simulated time."""
+
+    now: float = 0.0
+    """Seconds since the start."""
 
 
 class _Clock:
@@ -159,6 +185,7 @@ class _Clock:
         curves: Curves,
         slots: int,
         until: Callable[[int, float], bool],
+        time: _Time,
     ) -> None:
         self._ledger, self._proposer, self._slots, self._until = ledger, proposer, slots, until
         self._ranking = ConfigurationRanking(metric=curves.metric, maximize=curves.maximize)
@@ -167,15 +194,15 @@ class _Clock:
         self._ends: list[tuple[float, int, int, int]] = []
         """Heap of running epochs: end, order of the start, trial, index of the epoch."""
         self._order = itertools.count()
-        self._now, self._epochs, self._trained = 0.0, 0, 0.0
+        self._time, self._epochs, self._trained = time, 0, 0.0
         self._incumbents: list[Incumbent] = []
         self._curves, self._complete = curves, dict[int, Curve]()
 
     def run(self, *, seed: int) -> Replayed:
         self._ledger.observe(self._on_change)
         self._fill_slots()
-        while self._ends and not self._until(self._epochs, self._now):
-            self._now, _, number, index = heapq.heappop(self._ends)
+        while self._ends and not self._until(self._epochs, self._time.now):
+            self._time.now, _, number, index = heapq.heappop(self._ends)
             if self._end_epoch(number, index):
                 self._fill_slots()
             else:
@@ -184,8 +211,8 @@ class _Clock:
             seed=seed,
             trials=len(self._ledger.records),
             epochs=self._epochs,
-            seconds=self._now,
-            busy=self._trained / (self._slots * self._now) if self._now else 0.0,
+            seconds=self._time.now,
+            busy=self._trained / (self._slots * self._time.now) if self._time.now else 0.0,
             incumbents=tuple(self._incumbents),
             hypervolume=self._curves.front_share(list(self._complete.values())),
         )
@@ -205,7 +232,7 @@ class _Clock:
 
     def _begin_epoch(self, number: int, index: int) -> None:
         seconds = self._curve_of[number].epochs[index].seconds
-        heapq.heappush(self._ends, (self._now + seconds, next(self._order), number, index))
+        heapq.heappush(self._ends, (self._time.now + seconds, next(self._order), number, index))
 
     def _end_epoch(self, number: int, index: int) -> bool:
         """Report an epoch to the ledger. Return whether the trial has ended."""
@@ -235,7 +262,7 @@ class _Clock:
         assert observed is not None, "it is ranked"
         self._incumbents.append(
             Incumbent(
-                seconds=self._now,
+                seconds=self._time.now,
                 epochs=self._epochs,
                 observed=observed,
                 true_value=self._curve_of[best.number].true_value,

@@ -53,9 +53,10 @@ def print_replay(sweep: str, curves: Curves, results: Sequence[VariantResult], c
         )
     console.print(table)
     variant = results[0].variant
+    within = "" if variant.budget is None else f" within {duration(variant.budget)}"
     print_sentence(
         console,
-        f"Each row: {plural(seeds, 'replay')} of at most {plural(variant.run_cap, 'trial')} in "
+        f"Each row: {plural(seeds, 'replay')} of at most {plural(variant.run_cap, 'trial')}{within} in "
         f"{plural(variant.slots, 'slot')}. {metric_heading(curves.metric)}: interquartile mean of the selected "
         "configurations. best %: replays that select the best one. minus first: 95 % interval of the difference to the "
         "first row.",
@@ -87,6 +88,7 @@ def replay_to_json(sweep: str, curves: Curves, results: Sequence[VariantResult])
                 "method": result.variant.method,
                 "early_terminate": result.variant.rule.model_dump(mode="json"),
                 "run_cap": result.variant.run_cap,
+                "budget": result.variant.budget,
                 "slots": result.variant.slots,
                 "trials": result.trials,
                 "epochs": result.epochs,

@@ -102,6 +102,8 @@ def headline(state: SweepState) -> str:
     driver = f"not running (its driver {state.last_heartbeat})" if state.last_heartbeat else "not running"
     if state.driver:
         driver = f"running ({state.driver})" if state.doing == "run" else f"being {state.doing} by {state.driver}"
+    if state.driver and state.time_left is not None:
+        driver += f"; {state.time_left.text(time.time())}"
     if state.driver and state.measuring:
         driver += f"; {state.measuring}"
     best, confirmed, shown = state.best(), state.confirmed(), ""

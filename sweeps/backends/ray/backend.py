@@ -36,7 +36,7 @@ from sweeps.core.results import TestResult
 from sweeps.core.task import AnyTask, Parts, TaskConfig
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Limits, Resources
-from sweeps.search.ledger import Ledger
+from sweeps.search.confirming import TrialSource
 from sweeps.system.compat import listen_on_loopback, load_auth_token, separate_process_groups
 from sweeps.system.machine import core_count, local_gpus
 from sweeps.system.output import redirect_output
@@ -232,7 +232,7 @@ class RayBackend:
 
     def train(
         self,
-        ledger: Ledger,
+        ledger: TrialSource,
         *,
         parts: Parts,
         job_of: Callable[[TrialRecord], Job],

@@ -83,8 +83,11 @@ def _header(state: LiveState, width: int) -> list[str]:
         parts.append("starting trials")
     elif state.slots is not None:
         parts.append(f"{min(len(state.running), state.slots)} of {state.slots} slots busy")
-    parts.append(duration(state.elapsed) + ("" if state.limit is None else f" of {duration(state.limit)}"))
-    if state.seconds_left is not None:
+    if state.time_left is None or state.limit is not None:
+        parts.append(duration(state.elapsed) + ("" if state.limit is None else f" of {duration(state.limit)}"))
+    if state.time_left is not None:
+        parts.append(state.time_left)
+    if state.seconds_left is not None and state.time_left is None:
         parts.append(f"about {duration(state.seconds_left)} left")
     lines = _joined(parts, width)
     if state.best is not None:

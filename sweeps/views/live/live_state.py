@@ -73,6 +73,8 @@ class LiveState:
     """Seconds since this start."""
     seconds_left: float | None
     """Estimated seconds to the end; None if unknown."""
+    time_left: str | None = None
+    """What a time budget is spent on, and what is left; None without one."""
     limit: float | None
     """Time limit of this start in seconds; None without one."""
     best: LiveTrial | None
@@ -90,9 +92,9 @@ class Watcher:
     def __init__(self, state: SweepState) -> None:
         self.state = state
         self._differences = Differences()
-        self._known_trials: set[int] = set()
+        self._known_trials: set[str] = set()
         self._differing: tuple[str, ...] = ()
-        self._settings: dict[int, str] = {}
+        self._settings: dict[str, str] = {}
         self._epoch_seconds: dict[str, float] = {}
         """Network → seconds of its last complete epoch."""
 
@@ -104,6 +106,8 @@ class Watcher:
         """
         now = time.time() if now is None else now
         state, records = self.state, self.state.records
+        if state.time_left is not None:
+            records = state.records_and_replicates  # they are trained at the same time
         self._update_differences(records)
         running = [record for record in records if record.outcome is Outcome.RUNNING]
         newest = heapq.nlargest(
@@ -124,6 +128,7 @@ class Watcher:
             elapsed=max(0.0, now - state.began),
             seconds_left=None if measuring is None and state.done == state.target else state.seconds_left(now),
             limit=state.limit,
+            time_left=None if state.time_left is None else state.time_left.text(now),
             best=None if best is None else self._live_trial(best, now),
             running=tuple(
                 self._live_trial(record, now)
@@ -133,11 +138,11 @@ class Watcher:
         )
 
     def _live_trial(self, record: TrialRecord, now: float) -> LiveTrial:
-        settings = self._settings.get(record.number)
+        settings = self._settings.get(record.key)
         if settings is None:
             settings, is_final = self._settings_of(record)
             if is_final:
-                self._settings[record.number] = settings
+                self._settings[record.key] = settings
         if record.epochs:
             self._epoch_seconds[task_of(record.config).label(record.config)] = record.epochs[-1].seconds
         last = record.epochs[-1].finished_at if record.epochs else record.started
@@ -156,11 +161,11 @@ class Watcher:
 
     def _update_differences(self, records: list[TrialRecord]) -> None:
         """Update the differing parameters if there is a new trial."""
-        new = [record for record in records if record.number not in self._known_trials]
+        new = [record for record in records if record.key not in self._known_trials]
         if not new:
             return
         for record in new:
-            self._known_trials.add(record.number)
+            self._known_trials.add(record.key)
             self._differences.add(record.config.dotted())
         order = {path: index for index, path in enumerate(ORDER)}
         differing = tuple(sorted(self._differences.paths(), key=lambda path: (order.get(path, len(order)), path)))
