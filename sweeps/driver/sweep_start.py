@@ -135,9 +135,9 @@ class SweepStart:
     def _is_used_up(self) -> bool:
         """Return whether the training ended because nothing more fits into the time budget."""
         assert self._budget is not None
-        return self._stopping.reason == "budget" or (
-            self._stopping.reason is None and self._budget.deadline.is_finishing
-        )
+        if self._stopping.reason is not None:
+            return self._stopping.reason == "budget"
+        return self._budget.deadline.is_finishing or self._ledger.remaining != 0
 
     def summary(self, *, unwritten: int = 0) -> RunSummary:
         """Return the summary of this start."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
@@ -33,6 +35,10 @@ class TrialSource(Protocol):
     @property
     def records(self) -> list[TrialRecord]:
         """All trials."""
+        ...
+
+    def in_one_write(self) -> AbstractContextManager[None]:
+        """Write all changes of a block at once at its end."""
         ...
 
     def next_trial(self) -> TrialRecord | Exhausted | None:
@@ -136,6 +142,11 @@ class SearchAndReplicates:
     @property
     def records(self) -> list[TrialRecord]:
         return [*self._search.records, *map(_numbered_apart, self._replicates.records)]
+
+    @contextlib.contextmanager
+    def in_one_write(self) -> Iterator[None]:
+        with self._search.in_one_write(), self._replicates.in_one_write():
+            yield
 
     def next_trial(self) -> TrialRecord | Exhausted | None:
         of_search = self._search.next_trial()

@@ -25,6 +25,8 @@ from sweeps.search.replicates import candidates_to_confirm
 
 MARGIN = 0.02
 """Share of the budget that stays free when a trial is begun, so that small errors of an estimate do no harm."""
+SLACK = 0.15
+"""Share of the reserve that stays free too: other programs may slow the last runs down."""
 RECENT = 20
 """Number of starts from which the seconds between a start and its first epoch are estimated."""
 PESSIMISTIC = 0.75
@@ -357,7 +359,8 @@ class Deadline:
         self._planned = max(filter(None, (self._planned, reserve)), default=None)
         if self._planned is None:
             return False
-        return schedule.end(self._planned, first=seconds, unconfirmed=True) <= self.left - self._margin
+        slack = self._margin + SLACK * schedule.end(self._planned, unconfirmed=True)
+        return schedule.end(self._planned, first=seconds, unconfirmed=True) <= self.left - slack
 
     def _record(self, is_replicate: bool, number: int) -> TrialRecord:
         return (self._replicates if is_replicate else self._trials)[number]

@@ -142,7 +142,6 @@ class Ledger:
         for record in self.records:
             is_paused = record.number in self._paused  # also those that an ended search shows as pruned
             self._gate.enter(replace(record, outcome=Outcome.PAUSED) if is_paused else record)
-        self._observers.append(self._gate.enter)
 
     def _load_trials(self, *, retry_failed: bool) -> None:
         """Load the trials of earlier drivers: queue the running ones, and complete unfinished reports to the study."""
@@ -299,7 +298,7 @@ class Ledger:
         finally:
             self._unobserved = None
         for record in changed:
-            self._notify(record)
+            self._call_observers(record)
 
     @_in_one_write
     def next_trial(self) -> TrialRecord | Exhausted | None:
@@ -637,9 +636,13 @@ class Ledger:
         return self._notify(record)
 
     def _notify(self, record: TrialRecord) -> TrialRecord:
+        self._gate.enter(record)
         if self._unobserved is not None:
             self._unobserved.append(record)
-            return record
+        else:
+            self._call_observers(record)
+        return record
+
+    def _call_observers(self, record: TrialRecord) -> None:
         for observer in self._observers:
             observer(record)
-        return record
