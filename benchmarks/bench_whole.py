@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,22 +70,14 @@ def ours(folder: Path, seed: int, minutes: float, small: bool) -> None:
             out.write(json.dumps(line) + "\n")
 
 
-def ray_tune(folder: Path, seed: int, minutes: float, small: bool) -> None:
-    """Run Ray Tune as its documentation shows. Each trial appends its epochs to `epochs.jsonl`."""
-    started = time.time()
-    import optuna
-    import ray
-    from ray import tune
-    from ray.air.integrations.mlflow import MLflowLoggerCallback
-    from ray.tune.schedulers import ASHAScheduler
-    from ray.tune.search.optuna import OptunaSearch
+@dataclass(frozen=True)
+class Space:
+    """The parameters of a sweep's file for `OptunaSearch`, which pickles it."""
 
-    content = definition(seed, minutes=minutes, small=small)
-    base, parameters = content["base"], content["parameters"]
-    times = str(folder / "epochs.jsonl")
+    parameters: Mapping[str, Any]
 
-    def space(trial: optuna.Trial) -> None:
-        for path, each in parameters.items():
+    def __call__(self, trial: Any) -> None:
+        for path, each in self.parameters.items():
             if "when" in each:
                 [(other, values)] = each["when"].items()
                 if trial.params[other] not in values:
@@ -95,6 +88,20 @@ def ray_tune(folder: Path, seed: int, minutes: float, small: bool) -> None:
                 trial.suggest_int(path, each["min"], each["max"])
             else:
                 trial.suggest_float(path, each["min"], each["max"], log="log" in each.get("distribution", ""))
+
+
+def ray_tune(folder: Path, seed: int, minutes: float, small: bool) -> None:
+    """Run Ray Tune as its documentation shows. Each trial appends its epochs to `epochs.jsonl`."""
+    started = time.time()
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    content = definition(seed, minutes=minutes, small=small)
+    base, parameters = content["base"], content["parameters"]
+    times = str(folder / "epochs.jsonl")
 
     def train(config: dict[str, Any]) -> None:
         from cifar_core import TrainingConfig, split_train_validation
@@ -125,7 +132,7 @@ def ray_tune(folder: Path, seed: int, minutes: float, small: bool) -> None:
         tune_config=tune.TuneConfig(
             metric="val_accuracy",
             mode="max",
-            search_alg=OptunaSearch(space=space, metric="val_accuracy", mode="max", seed=seed),
+            search_alg=OptunaSearch(space=Space(parameters), metric="val_accuracy", mode="max", seed=seed),
             scheduler=ASHAScheduler(max_t=base["epochs"], grace_period=1, reduction_factor=3),
             num_samples=-1,
             max_concurrent_trials=len(os.sched_getaffinity(0)),
