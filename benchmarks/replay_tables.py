@@ -32,6 +32,10 @@ MIN_OWN = 20
 LCBENCH_EPOCHS = 52
 CONFIGURATIONS = 500
 """Random configurations of a table of LCBench."""
+_LCBENCH_INPUTS = (
+    *("epoch", "batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units", "max_dropout"),
+)
+"""Order of the surrogate's numeric inputs, from YAHPO Gym's configuration `lcbench`. The file does not contain it."""
 _LCBENCH_OUTPUTS = (
     *("time", "val_accuracy", "val_cross_entropy", "val_balanced_accuracy"),
     *("test_cross_entropy", "test_balanced_accuracy"),
@@ -226,7 +230,7 @@ def taskset() -> Iterator[Table]:
 
 @functools.cache
 def _lcbench() -> tuple[Any, Mapping[str, int], Mapping[str, Mapping[str, Any]]]:
-    """Return the surrogate, the number of each data set, and the hyperparameters in the order of its inputs."""
+    """Return the surrogate, the number of each data set, and the hyperparameters that are numbers."""
     import onnxruntime
 
     folder = FOLDER / "lcbench"
@@ -264,7 +268,7 @@ def _lcbench_table(task: str, *, judged: bool) -> Table:
     epochs = np.arange(1, LCBENCH_EPOCHS + 1)
     inputs = [
         np.tile(epochs, CONFIGURATIONS) if name == "epoch" else np.repeat(points[name], LCBENCH_EPOCHS)
-        for name in numbers
+        for name in _LCBENCH_INPUTS
     ]
     outputs = session.run(
         None,

@@ -220,3 +220,11 @@ def test_own_curves_are_judged_by_further_seeds_where_there_are_any(
 def test_too_few_own_curves_make_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = own_rows(seeds={f"c{number}": [0, 1] for number in range(19)})
     assert own_table(tmp_path, rows, monkeypatch) == []
+
+
+@pytest.mark.skipif(not (replay_tables.FOLDER / "lcbench").exists(), reason="no curves in SWEEPS_CURVES")
+def test_curves_of_lcbench_rise_and_differ() -> None:
+    observed = plain(next(replay_tables.lcbench(judged=False))).observed
+    gains = observed[:, -1] - observed[:, 0]
+    assert np.median(gains) > 0.01
+    assert len(np.unique(observed[:, -1])) > len(observed) / 2
