@@ -27,6 +27,7 @@ RULES: dict[str, dict[str, object]] = {
     "none": {"type": "none"},
     "asha stop": {"type": "asha", "mode": "stop"},
     "asha pause": {"type": "asha", "mode": "pause"},
+    "curve model": {"type": "curve_model"},
     "median": {"type": "median"},
     "hyperband": {"type": "hyperband"},
 }

@@ -208,7 +208,7 @@ def own() -> Iterator[Table]:
 
 
 def taskset() -> Iterator[Table]:
-    """Yield the six tables of TaskSet: 1,000 configurations of 51 points each. All of them are for tuning."""
+    """Yield the six tables of TaskSet: 1,000 configurations of 50 points each. All of them are for tuning."""
     for file in sorted(FOLDER.glob("taskset-*.npz")):
         content = np.load(file)
         names = [str(name) for name in content["names"]]
@@ -220,12 +220,12 @@ def taskset() -> Iterator[Table]:
             "taskset",
             points,
             ranges,
-            observed=content["valid_loss"],
+            observed=content["valid_loss"][:, 1:],  # the first point is before the training
             true_values=content["test_loss"][:, -1],
             metric="valid_loss",
             maximize=False,
         )
-        yield Table(name=f"taskset {name}", curves=curves, epochs=content["valid_loss"].shape[1], judged=False)
+        yield Table(name=f"taskset {name}", curves=curves, epochs=content["valid_loss"].shape[1] - 1, judged=False)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -30,6 +30,7 @@ from sweeps.files.where import Conditions
 from sweeps.files.yaml_file import flatten
 from sweeps.record.table import Row
 from sweeps.search.opening import is_ladder_study, read_study
+from sweeps.search.pausing import Pausing, pausing_of_spec
 from sweeps.search.proposers import Candidate, ListProposer, Proposer, proposer_of
 from sweeps.search.replicates import candidates_to_confirm, replicates_of
 from sweeps.search.stored_trials import read_records
@@ -38,6 +39,9 @@ from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.store.folder import SweepFolder
 from sweeps.tasks.registry import task_of
+
+if TYPE_CHECKING:
+    import optuna
 
 KeyOf = Callable[[TaskConfig], str]
 
@@ -92,6 +96,8 @@ class RunPlan:
     proposer: Callable[[KeyOf], Proposer]
     warm_start: Callable[[Path], WarmStart] | None = None
     """Returns the configurations of other sweeps in a runs folder to try first; None without `warm_start`."""
+    pausing: Callable[[optuna.Study], Pausing | None] = lambda study: None
+    """Returns what decides about paused trials; None if none pauses."""
     first: Callable[[], Sequence[TaskConfig]] = tuple
     """Returns configurations for the dry runs, including the first ones; none if all were trained before."""
     first_is_complete: bool = True
@@ -162,6 +168,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         first_is_complete=is_listed(spec),
         proposer=lambda key_of: proposer_of(spec),
         warm_start=warm_start_of(spec),
+        pausing=lambda study: pausing_of_spec(spec, study),
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),
         keep_best=None if spec.keep.best == "all" else spec.keep.best,

@@ -49,7 +49,6 @@ from sweeps.search.confirming import LikelyReplicates
 from sweeps.search.deadline import Gate
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study, read_study
-from sweeps.search.promotion import Promotion
 from sweeps.search.reuse import LadderResults, SearchResults
 from sweeps.search.stored_trials import name_in_record
 from sweeps.search.warm_start import WARM_START, stored_warm_start
@@ -250,7 +249,7 @@ def _ledger(
         recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
         retry_failed=options.retry_failed,
         target_value=plan.metric.target,
-        promotion=Promotion.of(plan.early_terminate, epochs=plan.epochs, maximize=plan.metric.goal == "maximize"),
+        pausing=plan.pausing(study),
         conditions=plan.conditions,
         gate=gate,
     )

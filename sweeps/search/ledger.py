@@ -25,7 +25,7 @@ from sweeps.files.distributions import suggest
 from sweeps.files.where import SECONDS, Conditions
 from sweeps.search.deadline import AlwaysOpen, Gate
 from sweeps.search.front import leads
-from sweeps.search.promotion import Promotion
+from sweeps.search.pausing import Pausing
 from sweeps.search.proposers import Proposal, Proposer, note_known
 from sweeps.search.reuse import RecordedResults
 from sweeps.search.stored_trials import (
@@ -93,7 +93,7 @@ class Ledger:
         recorded: RecordedResults | None = None,
         retry_failed: bool = False,
         target_value: float | None = None,
-        promotion: Promotion | None = None,
+        pausing: Pausing | None = None,
         conditions: Conditions | None = None,
         gate: Gate | None = None,
     ) -> None:
@@ -109,7 +109,7 @@ class Ledger:
             recorded: Recorded results that replace a training run; None for none.
             retry_failed: Whether failed trials are tried again.
             target_value: Value of the metric after which no new trial is proposed; None for no such value.
-            promotion: Pauses trials at milestones and continues the best; None if the pruner of the study decides.
+            pausing: Pauses trials at milestones, and chooses which continue; None if the pruner of the study decides.
             conditions: Conditions on what a training measures; None for no condition.
             gate: Decides which trials may start; all of them if None.
         """
@@ -124,7 +124,7 @@ class Ledger:
         self._observers: list[Observer] = []
         self._unobserved: list[TrialRecord] | None = None
         """Changes that observers receive after the write of the current block; None outside of blocks."""
-        self._promotion = promotion
+        self._pausing = pausing
         self._gate = gate or AlwaysOpen()
         self._live: dict[int, optuna.Trial] = {}
         self._paused: dict[int, optuna.Trial] = {}
@@ -155,10 +155,12 @@ class Ledger:
                     self._study.tell(frozen.number, state=TrialState.FAIL)
                 continue
             self._add_record(self._trial_reader.record(frozen.number, attributes), retry_of=attributes.get(RETRY_OF))
+            record = self._records[frozen.number]
+            self._enter(record, frozen.params)
             if frozen.state == TrialState.RUNNING:
                 self._resume(frozen)
-            elif self._promotion is not None:
-                self._enter_milestones(self._records[frozen.number])
+            elif self._pausing is not None:
+                self._pausing.end(record.number, record.outcome)
         failed = [record for record in self.records if record.outcome is Outcome.FAILED]
         candidates = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
         self._to_retry = [number for number in candidates if not self._is_replaced(number)]
@@ -170,7 +172,7 @@ class Ledger:
         ended = Outcome(frozen.user_attrs.get(OUTCOME, Outcome.INTERRUPTED))
         is_paused = bool(frozen.user_attrs.get(PAUSED))
         has_changed = self._identify(record.config).key != record.key
-        if is_paused and (has_changed or self._promotion is None):
+        if is_paused and (has_changed or self._pausing is None):
             # Its code, or the rule in the file, has changed since: it cannot be continued.
             self.finish(frozen.number, Outcome.PRUNED)
             return
@@ -181,13 +183,11 @@ class Ledger:
         for epoch in record.epochs:
             if epoch.epoch not in frozen.intermediate_values:
                 self._reporter.report_epoch(trial, epoch)
-        if self._promotion is not None:
-            self._enter_milestones(record)
         if is_paused:
             self._load_paused(frozen.number, ended)
         elif ended.is_final:
             self._close(frozen.number, ended)
-        elif self._promotion is not None and self._promotion.is_milestone(len(record.epochs)):
+        elif self._pausing is not None and self._pausing.is_milestone(len(record.epochs)):
             # Its driver may have failed before it paused it. If it was continued instead, it is continued again.
             self._load_paused(frozen.number, Outcome.PAUSED)
             self._set(trial, {PAUSED: True, OUTCOME: Outcome.PAUSED.value})
@@ -197,22 +197,23 @@ class Ledger:
         else:
             self._pending.add(frozen.number, error_class=record.error_class)
 
-    def _enter_milestones(self, record: TrialRecord) -> None:
-        assert self._promotion is not None
-        for epoch in record.epochs:
-            value = epoch.value(self._reporter.metric)
-            self._promotion.enter(record.number, epoch=epoch.epoch, value=math.nan if value is None else value)
+    def _enter(self, record: TrialRecord, point: Mapping[str, Any]) -> None:
+        """Add a trial and its epochs to those that may pause."""
+        if self._pausing is not None:
+            self._pausing.begin(record.number, point)
+            for epoch in record.epochs:
+                self._pausing.enter(record.number, epoch=epoch.epoch, value=self._value(epoch))
 
     def _load_paused(self, number: int, ended: Outcome) -> None:
         """Load a trial that an earlier driver paused; it is pruned if its search had ended."""
-        assert self._promotion is not None
+        assert self._pausing is not None
         record = self._records[number]
         self._paused[number] = self._live.pop(number)
-        self._promotion.pause(number, epoch=len(record.epochs), value=self._last_value(record))
+        self._pausing.pause(number, epoch=len(record.epochs), value=self._value(record.epochs[-1]))
         self._records[number] = replace(record, outcome=ended)
 
-    def _last_value(self, record: TrialRecord) -> float:
-        value = record.epochs[-1].value(self._reporter.metric)
+    def _value(self, epoch: EpochResult) -> float:
+        value = epoch.value(self._reporter.metric)
         return math.nan if value is None else value
 
     def _add_record(self, record: TrialRecord, *, retry_of: int | None = None) -> None:
@@ -267,7 +268,7 @@ class Ledger:
     @property
     def target(self) -> int | None:
         """Number of distinct trials at the end of the sweep; None if only its space decides."""
-        if self.reached is not None:
+        if self.reached is not None or (self._pausing is not None and self._pausing.has_ended):
             return len(self._records)
         total = self._proposer.total()
         bounds = [bound for bound in (self._run_cap, total) if bound is not None]
@@ -311,18 +312,20 @@ class Ledger:
         while self._to_retry and self.reached is None and self._gate.may_begin():
             if not self._is_replaced(number := self._to_retry.pop(0)):
                 return self._retry(number)
-        if (paused := self._next_paused(is_closing=False)) is not None:
-            return self._continue(paused)
         repeats = 0
-        while not self._exhausted and self.reached is None and self._gate.may_begin():
-            if self._run_cap is not None and len(self._records) >= self._run_cap:
+        while True:
+            if (paused := self._next_paused(is_closing=False)) is not None:
+                return self._continue(paused)
+            may_begin = self._may_add and (self._pausing is None or self._pausing.may_start_new())
+            if not may_begin or not self._gate.may_begin():
                 break
-            proposal = self._proposer.ask(self._study, repeats=repeats)
+            chosen = None if self._pausing is None else self._pausing.proposal()
+            proposal = self._proposer.ask(self._study, repeats=repeats, chosen=chosen)
             if proposal is None:
                 self._exhausted = True
                 if self._proposer.total() is not None and self._proposer.searches:
                     self._study.set_user_attr(SPENT, len(self._records))
-                break
+                continue
             identity = self._identify(proposal.config)
             if identity.key in self._by_key:
                 repeats += 1
@@ -344,18 +347,25 @@ class Ledger:
 
     def _next_paused(self, *, is_closing: bool) -> int | None:
         """Return the paused trial to continue now; None if there is none."""
-        if self._promotion is None or self.reached is not None:
+        if self._pausing is None or self.reached is not None:
             return None
-        number = self._promotion.next(is_closing=is_closing)
+        may_start = self._may_add and not is_closing and self._gate.may_begin()
+        number = self._pausing.next(may_start=may_start, is_closing=is_closing)
         return number if number is not None and self._may_continue(number) else None
 
     def _may_continue(self, number: int) -> bool:
         return self._gate.may_continue(self._records[number])
 
+    @property
+    def _may_add(self) -> bool:
+        """Whether the search may add a trial."""
+        is_full = self._run_cap is not None and len(self._records) >= self._run_cap
+        return not (self._exhausted or is_full or self.reached is not None)
+
     def _continue(self, number: int) -> TrialRecord:
         """Continue a paused trial."""
-        assert self._promotion is not None
-        self._promotion.resume(number)
+        assert self._pausing is not None
+        self._pausing.resume(number)
         trial = self._live[number] = self._paused.pop(number)
         self._set(trial, {PAUSED: False, OUTCOME: Outcome.INTERRUPTED.value, FINISHED: None})
         return self._update(number, outcome=Outcome.RUNNING, finished=None)
@@ -436,9 +446,11 @@ class Ledger:
             self._reporter.report_epoch(trial, epoch)
         self._update(number, epochs=(*record.epochs, epoch))
         self._note_target(number, epoch)
+        if self._pausing is not None:
+            self._pausing.enter(number, epoch=epoch.epoch, value=self._value(epoch))
         if is_last:
             return False
-        if self._promotion is not None and self._promotion.is_milestone(epoch.epoch):
+        if self._pausing is not None and self._pausing.is_milestone(epoch.epoch):
             return self._pauses(number, epoch)
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
@@ -450,14 +462,12 @@ class Ledger:
 
     def _pauses(self, number: int, epoch: EpochResult) -> bool:
         """Pause a trial at a milestone, unless it is the one to continue. Return whether it is paused."""
-        assert self._promotion is not None
-        value = self._last_value(self._records[number])
-        self._promotion.enter(number, epoch=epoch.epoch, value=value)
-        self._promotion.pause(number, epoch=epoch.epoch, value=value)
+        assert self._pausing is not None
+        self._pausing.pause(number, epoch=epoch.epoch, value=self._value(epoch))
         is_next = self._next_paused(is_closing=self._is_alone(number)) == number
         is_next = is_next or (self._leads(number, epoch) and self._may_continue(number))
         if is_next or number in self._gate.finishing():
-            self._promotion.resume(number)
+            self._pausing.resume(number)
             return False
         self._pause(number)
         return True
@@ -577,6 +587,7 @@ class Ledger:
         record = replace(record, outcome=Outcome.RUNNING)
         self._add_record(record, retry_of=retry_of)
         self._live[record.number] = trial
+        self._enter(record, trial.params)
         return self._notify(record)
 
     def _reuse_result(self, number: int, recorded: CompleteResult) -> None:
@@ -596,6 +607,8 @@ class Ledger:
         self._update(number, epochs=recorded.epochs)
         for epoch in recorded.epochs:
             self._note_target(number, epoch)
+            if self._pausing is not None:
+                self._pausing.enter(number, epoch=epoch.epoch, value=self._value(epoch))
         self.finish(number, Outcome.COMPLETE)
         if recorded.test is not None:
             self.note_test(number, recorded.test)
@@ -613,6 +626,8 @@ class Ledger:
     def _close(self, number: int, outcome: Outcome) -> None:
         """Report the end of a trial, and of its duplicates, to the study."""
         self._note_violations(number, outcome)
+        if self._pausing is not None:
+            self._pausing.end(number, outcome)
         trial = self._live.pop(number)
         record = self._update(number, outcome=outcome)
         self._reporter.report_end(trial, record)

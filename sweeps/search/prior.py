@@ -164,7 +164,15 @@ def draw_from_prior(space: SearchSpace, rng: np.random.Generator) -> Assignment:
 
     Only active parameters are drawn. The combination may be invalid (`SearchSpace.allows`).
     """
-    drawn = Prior(space).draw(rng)
+    return _completed(space, Prior(space).draw(rng), rng)
+
+
+def draw_uniformly(space: SearchSpace, rng: np.random.Generator) -> Assignment:
+    """Return a configuration's values, drawn without the priors; see `draw_from_prior`."""
+    return _completed(space, {}, rng)
+
+
+def _completed(space: SearchSpace, drawn: Assignment, rng: np.random.Generator) -> Assignment:
     assignment: Assignment = {}
     for path, parameter in space.parameters.items():
         value = drawn[path] if path in drawn else _uniform(space, path, parameter, rng)

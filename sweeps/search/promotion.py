@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
+from sweeps.core.trial import Outcome
+from sweeps.search.positions import Point
 from sweeps.stopping.halving import Halving
 from sweeps.stopping.rule import StoppingRule
 
@@ -58,6 +60,23 @@ class Promotion:
         assert isinstance(rule, Halving)
         return cls(milestones, reduction_factor=rule.reduction_factor, maximize=maximize)
 
+    def begin(self, number: int, point: Point) -> None:
+        """Add a trial. Its configuration has no effect."""
+
+    def end(self, number: int, outcome: Outcome) -> None:
+        """End a trial. It stays among those that have reached its milestones."""
+
+    has_ended = False
+
+    def may_start_new(self) -> bool:
+        return True
+
+    def proposal(self) -> None:
+        return None
+
+    def expected(self) -> dict[int, float]:
+        return {}
+
     def is_milestone(self, epoch: int) -> bool:
         """Return whether a trial may pause after an epoch."""
         return epoch in self._milestones
@@ -79,12 +98,10 @@ class Promotion:
         paused = self._milestones[epoch].paused
         del paused[bisect.bisect_left(paused, place)]
 
-    def next(self, *, is_closing: bool) -> int | None:
+    def next(self, *, may_start: bool, is_closing: bool) -> int | None:
         """Return the paused trial to continue: the best one among the best at the last possible milestone.
 
-        Args:
-            is_closing: Whether no trial runs and no new one can start. Then at least one continues at each milestone,
-                so that the search ends with a complete trial.
+        When the search closes, at least one continues at each milestone, so that it ends with a complete trial.
         """
         for milestone in reversed(self._milestones.values()):
             if not milestone.paused:

@@ -52,12 +52,13 @@ class Proposal:
 class Proposer(Protocol):
     """Proposes trials of a study. The ledger asks again when the proposal is a duplicate."""
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Assignment | None = None) -> Proposal | None:
         """Return the next proposal, or None if nothing is left.
 
         Args:
             study: Study to which the trial is added.
             repeats: Number of duplicates that were proposed in a row.
+            chosen: The configuration to propose, unless others come first; None if the proposer chooses.
         """
         ...
 
@@ -101,10 +102,10 @@ class SamplerProposer:
         self._unlisted: Iterator[Assignment] | None = None
         self._window = Window()
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Assignment | None = None) -> Proposal | None:
         refused = 0
         while True:
-            fixed = self._fixed(study, repeats, refused)
+            fixed = self._fixed(study, repeats, refused, chosen)
             if fixed is None:
                 return None
             trial = _begin(study, self._space.encode(fixed))
@@ -132,7 +133,7 @@ class SamplerProposer:
             _refuse(study, trial, excesses)
             refused += 1
 
-    def _fixed(self, study: optuna.Study, repeats: int, refused: int) -> Assignment | None:
+    def _fixed(self, study: optuna.Study, repeats: int, refused: int, chosen: Assignment | None) -> Assignment | None:
         """Return fixed values of the next trial, `{}` for a sampled trial, or None if no combination is left."""
         if not self._knows_warm_start:
             self._start_with += first_proposals(study)
@@ -142,6 +143,8 @@ class SamplerProposer:
             if proposed < len(self._start_with):
                 return self._start_with[proposed]
             self._start_with = []
+        if chosen is not None and not repeats and not refused:
+            return chosen
         if repeats < REPEATS_BEFORE_LISTING and refused < REFUSALS_BEFORE_LISTING:
             return self._drawn_from_prior(study)
         if self._space.cardinality is None:
@@ -176,7 +179,7 @@ class GridProposer:
         self._objectives = objectives
         self._remaining: Iterator[Assignment] | None = None
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Assignment | None = None) -> Proposal | None:
         if self._remaining is None:
             self._remaining = _untried(self._space, study)
         assignment = next(self._remaining, None)
@@ -258,7 +261,7 @@ class ListProposer:
         self._keys = {key_of(candidate.config) for candidate in self._candidates}
         self._remaining: list[Candidate] | None = None
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Assignment | None = None) -> Proposal | None:
         if self._remaining is None:
             known = {trial.user_attrs.get("key") for trial in study.get_trials(deepcopy=False)}
             self._remaining = [c for c in self._candidates if self._key_of(c.config) not in known]

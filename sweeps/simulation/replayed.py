@@ -13,11 +13,12 @@ import optuna
 from sweeps.core.identity import Identifier
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
+from sweeps.files.parameter import Assignment
 from sweeps.files.settings import Metric
 from sweeps.search.best import ConfigurationRanking, configuration_of, final_value
 from sweeps.search.deadline import Deadline
 from sweeps.search.ledger import Ledger
-from sweeps.search.promotion import Promotion
+from sweeps.search.pausing import pausing_of
 from sweeps.search.proposers import GridProposer, Proposal, Proposer, SamplerProposer, note_known
 from sweeps.simulation.curves import Curve, Curves
 from sweeps.stopping.rule import StoppingRule
@@ -74,8 +75,8 @@ class CurveProposer:
         self.proposed: list[Curve] = []
         """The curves of all proposals, in the order of proposal."""
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
-        proposal = self._proposer.ask(study, repeats=repeats) if self._untried.any() else None
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Assignment | None = None) -> Proposal | None:
+        proposal = self._proposer.ask(study, repeats=repeats, chosen=chosen) if self._untried.any() else None
         if proposal is None:
             return None
         index = self._curves.nearest(proposal.trial.params, among=self._untried)
@@ -159,7 +160,16 @@ def replay_search(
         proposer=proposer,
         run_cap=run_cap,
         identify=Identifier(data_fingerprint=""),
-        promotion=Promotion.of(rule, epochs=epochs, maximize=curves.maximize),
+        pausing=pausing_of(
+            rule,
+            space=space,
+            method=method,
+            seed=seed,
+            epochs=epochs,
+            run_cap=run_cap,
+            maximize=curves.maximize,
+            study=study,
+        ),
         conditions=space.conditions if space.conditions.measured else None,
         gate=deadline,
     )

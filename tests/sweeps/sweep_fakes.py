@@ -24,7 +24,6 @@ from sweeps.driver.plan import plan_of_sweep
 from sweeps.files.sweep import SweepSpec
 from sweeps.search.ledger import Exhausted, Ledger
 from sweeps.search.opening import open_study
-from sweeps.search.promotion import Promotion
 from sweeps.search.proposers import Proposer
 from sweeps.search.reuse import RecordedResults
 from sweeps.store.folder import SweepFolder
@@ -125,11 +124,9 @@ class Book:
             "run_cap": self.spec.run_cap,
             "identify": IDENTIFY,
             "recorded": self.recorded,
-            "promotion": Promotion.of(
-                plan.early_terminate, epochs=plan.epochs, maximize=plan.metric.goal == "maximize"
-            ),
         }
-        return Ledger(study or self.study(), **settings | self.options | options)
+        study = study or self.study()
+        return Ledger(study, **{"pausing": plan.pausing(study)} | settings | self.options | options)
 
 
 IDENTIFY = Identifier(data_fingerprint="")

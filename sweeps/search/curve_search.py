@@ -1,0 +1,364 @@
+"""The search with a model of learning curves: which trial continues, and which configuration is tried next.
+
+After each milestone one decision places the free slot: the paused trial or the new configuration that is most probable
+to exceed a threshold after some more epochs, as the model predicts it. Threshold and number of epochs are drawn anew
+for each decision (MFPI-random, Rakotoarison et al. 2024, https://arxiv.org/abs/2404.16795).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution
+from scipy.stats import qmc
+
+from sweeps.core.trial import Outcome
+from sweeps.files.parameter import Assignment
+from sweeps.files.space import SearchSpace
+from sweeps.search.curve_model import CurveModel, Floats, Inputs
+from sweeps.search.features import Features
+from sweeps.search.positions import Point, value_at_position
+from sweeps.search.prior import draw_from_prior, draw_uniformly
+
+FIRST_POINTS = 2
+"""The first configurations are this many more than the space has parameters: points of a Sobol sequence."""
+POOL = 1000
+"""Random configurations, drawn once: half of them from the priors if the space has any."""
+RANDOM_CANDIDATES = 200
+"""Of the pool, for each decision."""
+NEAR_CANDIDATES = 50
+"""Candidates with some values of one of the best configurations changed."""
+NEAR = 5
+"""Number of the best configurations of which candidates are changed."""
+THRESHOLDS = (-3.0, -0.5)
+"""Range of the power of ten of the improvement that a trial shall exceed, in deviations of the values."""
+WINDOW = 300
+"""Maximum number of observations that the model reads: the last one of each trial first, then the newest."""
+REFIT = 1.5
+"""The hyperparameters are fitted again when the number of observations has grown by this factor."""
+_STREAM = 2
+"""Third part of the seed of a decision, so that it does not depend on the draws of a sampler."""
+
+
+@dataclass
+class _Curve:
+    features: Floats
+    point: Point
+    epochs: int = 0
+    """Finished epochs."""
+    observed: dict[int, float] | None = None
+    """Milestone or last epoch to the metric, negative if it is minimised."""
+    may_continue: bool = True
+    has_diverged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a free slot does next."""
+
+    trial: int | None = None
+    """The paused trial to continue."""
+    new: Assignment | None = None
+    """The configuration to start; None with `starts_new` if a sampler shall propose it."""
+    starts_new: bool = False
+    ends: bool = False
+    """Whether the budget is spent."""
+
+
+class CurveSearch:
+    """The trials of a search and the model of their curves. Equal trials lead to equal decisions."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        milestones: Iterable[int],
+        epochs: int,
+        budget: int | None,
+        maximize: bool,
+        seed: int,
+        scores_new: bool,
+        fitted: Sequence[float] | None = None,
+        on_fit: Callable[[Sequence[float]], None] = lambda fitted: None,
+    ) -> None:
+        """Create it without any trial.
+
+        Args:
+            space: The search space.
+            milestones: Numbers of epochs after which a trial pauses, ascending.
+            epochs: Epochs of a complete trial.
+            budget: Epochs of all trials of the search; None for no limit.
+            maximize: Whether a larger value of the metric is better.
+            seed: Seed of the search.
+            scores_new: Whether the model chooses new configurations; otherwise a sampler draws them.
+            fitted: What `on_fit` has been called with last; None for a new search.
+            on_fit: Called after each fit with the number of observations and the hyperparameters, to be stored.
+        """
+        self._space, self._features = space, Features(space)
+        self._milestones, self._epochs = tuple(milestones), epochs
+        self._budget, self._sign, self._seed = budget, 1.0 if maximize else -1.0, seed
+        self._scores_new = scores_new
+        self._curves: dict[int, _Curve] = {}
+        self._paused: set[int] = set()
+        self._model = CurveModel(self._features.groups)
+        self._fitted_at, self._on_fit = 0, on_fit
+        if fitted is not None:
+            self._fitted_at, self._model.hyperparameters = int(fitted[0]), np.array(fitted[1:])
+        self._conditioned: tuple[int, int] | None = None
+        self._decided: tuple[object, Decision] | None = None
+
+    def begin(self, number: int, point: Point) -> None:
+        """Add a trial."""
+        self._curves[number] = _Curve(features=self._features.of(point), point=dict(point), observed={})
+
+    def is_milestone(self, epoch: int) -> bool:
+        """Return whether a trial may pause after an epoch."""
+        return epoch in self._milestones
+
+    def enter(self, number: int, *, epoch: int, value: float) -> None:
+        """Add an epoch of a trial."""
+        curve = self._curves[number]
+        curve.epochs = max(curve.epochs, epoch)
+        assert curve.observed is not None
+        if epoch in self._milestones or epoch == self._epochs:
+            curve.observed[epoch] = self._sign * value
+
+    def pause(self, number: int, *, epoch: int, value: float) -> None:
+        """Pause a trial."""
+        self._paused.add(number)
+
+    def resume(self, number: int) -> None:
+        """Continue a paused trial."""
+        self._paused.remove(number)
+
+    def end(self, number: int, outcome: Outcome) -> None:
+        """End a trial: it cannot be continued."""
+        curve = self._curves[number]
+        self._paused.discard(number)
+        curve.may_continue = False
+        curve.has_diverged = outcome is Outcome.DIVERGED
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the budget is spent, and the best trial complete."""
+        return self._decision(may_start=True).ends
+
+    def next(self, *, may_start: bool, is_closing: bool) -> int | None:
+        return self._decision(may_start=may_start).trial
+
+    def may_start_new(self) -> bool:
+        """Return whether the last decision was to start a new trial."""
+        return self._decided is None or self._decided[1].starts_new
+
+    def proposal(self) -> Assignment | None:
+        """Return the configuration of the last decision; None if a sampler shall propose one."""
+        return None if self._decided is None else self._decided[1].new
+
+    def expected(self) -> dict[int, float]:
+        """Return the expected value of the metric after the last epoch for each complete trial."""
+        complete = [number for number, curve in sorted(self._curves.items()) if curve.epochs >= self._epochs]
+        if not complete or not self._update():
+            return {}
+        means, _ = self._predicted(complete, epochs=[self._epochs] * len(complete))
+        values = np.interp(means, self._scale[0], self._scale[1])
+        return {number: self._sign * float(value) for number, value in zip(complete, values, strict=True)}
+
+    def _decision(self, *, may_start: bool) -> Decision:
+        state = (len(self._curves), self._observations, self._spent, frozenset(self._paused), may_start)
+        if self._decided is None or self._decided[0] != state:
+            self._decided = (state, self._decide(may_start=may_start))
+        return self._decided[1]
+
+    def _decide(self, *, may_start: bool) -> Decision:
+        if self._is_spent:
+            return self._last_decision()
+        rng = np.random.default_rng([self._seed, len(self._curves), _STREAM, self._observations, self._spent])
+        if may_start and len(self._curves) < len(self._space.parameters) + FIRST_POINTS:
+            return Decision(new=self._first_point(len(self._curves)) if self._scores_new else None, starts_new=True)
+        paused = sorted(self._paused)
+        new = list(self._candidates(rng)) if may_start else []
+        if not self._update():
+            return Decision(trial=paused[0] if paused else None, starts_new=may_start and not paused)
+        if not paused and not new:
+            return Decision()
+        more = int(rng.integers(1, self._epochs + 1))
+        threshold = self._scale[0][-1] + 10 ** rng.uniform(*THRESHOLDS)
+        reached = [self._curves[number].epochs for number in paused] + [0] * len(new)
+        means, deviations = self._predicted(
+            paused, epochs=[min(epoch + more, self._epochs) for epoch in reached], new=[point for _, point in new]
+        )
+        for index in np.argsort((threshold - means) / deviations, kind="stable"):
+            if index < len(paused):
+                return Decision(trial=paused[index])
+            assignment = new[index - len(paused)][0]
+            if not self._scores_new or self._is_allowed(assignment):
+                return Decision(new=assignment if self._scores_new else None, starts_new=True)
+        return Decision(starts_new=may_start)
+
+    def _last_decision(self) -> Decision:
+        """Complete the best trial if the budget suffices, or if no other trial is complete."""
+        best = self._best()
+        if best is None:
+            return Decision()
+        rest = self._epochs - self._curves[best].epochs
+        has_complete = any(curve.epochs >= self._epochs for curve in self._curves.values())
+        if rest == 0 or (has_complete and self._budget is not None and self._spent + rest > self._budget):
+            return Decision(ends=True)
+        return Decision(trial=best if best in self._paused else None)
+
+    def _is_allowed(self, assignment: Assignment) -> bool:
+        return self._space.allows(assignment) and not self._space.conditions.refusals(self._space.config(assignment))
+
+    @property
+    def _observations(self) -> int:
+        return sum(len(curve.observed or ()) for curve in self._curves.values())
+
+    @property
+    def _spent(self) -> int:
+        return sum(curve.epochs for curve in self._curves.values())
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether the budget is needed to finish what runs, and to complete the best trial."""
+        if self._budget is None:
+            return False
+        running = (
+            self._next_milestone(curve.epochs) - curve.epochs
+            for number, curve in self._curves.items()
+            if curve.may_continue and number not in self._paused and curve.epochs < self._epochs
+        )
+        best = self._best()
+        rest = self._epochs - (self._curves[best].epochs if best is not None else 0)
+        return self._spent + sum(running) + rest >= self._budget
+
+    def _next_milestone(self, epochs: int) -> int:
+        return next((each for each in self._milestones if each > epochs), self._epochs)
+
+    def _best(self) -> int | None:
+        """Return the trial with the largest expected final value, of those that can be or are complete."""
+        usable = [
+            number
+            for number, curve in sorted(self._curves.items())
+            if curve.observed and (curve.may_continue or curve.epochs >= self._epochs)
+        ]
+        if not usable or not self._update():
+            return None
+        means, _ = self._predicted(usable, epochs=[self._epochs] * len(usable))
+        return usable[int(np.argmax(means))]
+
+    def _first_point(self, index: int) -> Assignment:
+        """Return a point of a scrambled Sobol sequence; a parameter that is inactive there is left out."""
+        paths = list(self._space.parameters)
+        sequence = qmc.Sobol(len(paths), scramble=True, seed=np.random.default_rng([self._seed, _STREAM]))
+        with np.errstate(all="ignore"):
+            positions = sequence.random(2 ** math.ceil(math.log2(len(paths) + FIRST_POINTS + 1)))[index]
+        assignment: Assignment = {}
+        for path, position in zip(paths, positions, strict=True):
+            if self._space.is_active(path, assignment):
+                assignment[path] = self._value(path, float(position))
+        return assignment
+
+    def _value(self, path: str, position: float) -> object:
+        distribution = self._space.distributions[path]
+        if isinstance(distribution, CategoricalDistribution):
+            choices = distribution.choices
+            return self._space.decode(path, choices[min(int(position * len(choices)), len(choices) - 1)])
+        return self._space.decode(path, value_at_position(position, distribution))
+
+    def _candidates(self, rng: np.random.Generator) -> Iterator[tuple[Assignment, Floats]]:
+        """Yield configurations that may be tried next, with their features; one if a sampler proposes them."""
+        for index in rng.choice(POOL, RANDOM_CANDIDATES if self._scores_new else 1, replace=False):
+            yield self._pool[index]
+        if self._scores_new:
+            for assignment in self._near(rng):
+                yield assignment, self._features.of(self._space.encode(assignment))
+
+    @cached_property
+    def _pool(self) -> Sequence[tuple[Assignment, Floats]]:
+        rng = np.random.default_rng([self._seed, _STREAM])
+        drawn = [(draw_from_prior if index % 2 else draw_uniformly)(self._space, rng) for index in range(POOL)]
+        return [(assignment, self._features.of(self._space.encode(assignment))) for assignment in drawn]
+
+    def _near(self, rng: np.random.Generator) -> Iterator[Assignment]:
+        """Yield configurations near the best ones: on average two values are drawn anew."""
+        best = sorted(self._curves.values(), key=lambda curve: -max((curve.observed or {0: -math.inf}).values()))[:NEAR]
+        share = min(1.0, 2 / len(self._space.parameters))
+        for index in range(NEAR_CANDIDATES if best else 0):
+            point = best[index % len(best)].point
+            drawn = self._pool[int(rng.integers(POOL))][0]
+            assignment: Assignment = {}
+            for path in self._space.parameters:
+                if not self._space.is_active(path, assignment):
+                    continue
+                keeps = path in point and (path not in drawn or rng.uniform() >= share)
+                if keeps or path in drawn:
+                    assignment[path] = self._space.decode(path, point[path]) if keeps else drawn[path]
+                else:  # active here, but neither there nor in the draw
+                    assignment[path] = self._value(path, float(rng.uniform()))
+            yield assignment
+
+    def _update(self) -> bool:
+        """Condition the model on all observations. Return False if there are too few."""
+        state = (self._observations, sum(curve.has_diverged for curve in self._curves.values()))
+        if self._conditioned == state:
+            return True
+        rows = self._rows()
+        if len(rows) < 2:
+            return False
+        numbers, epochs, values = zip(*rows, strict=True)
+        standardised = self._standardise(np.array(values))
+        inputs = self._inputs(numbers, epochs)
+        if len(rows) >= self._fitted_at * REFIT + 2:
+            self._model.fit(inputs, standardised)
+            self._fitted_at = len(rows)
+            self._on_fit([float(self._fitted_at), *map(float, self._model.hyperparameters)])
+        self._model.condition(inputs, standardised)
+        self._conditioned = state
+        return True
+
+    def _rows(self) -> list[tuple[int, int, float]]:
+        """Return the observations in the window: trial, epoch, value; minus infinity where a trial has diverged."""
+        rows = []
+        for number, curve in sorted(self._curves.items()):
+            own = [(number, epoch, value) for epoch, value in sorted((curve.observed or {}).items())]
+            if curve.has_diverged:
+                own.append((number, curve.epochs + 1, -math.inf))
+            rows.append([row if math.isfinite(row[2]) else (*row[:2], -math.inf) for row in own])
+        last = [own[-1] for own in rows if own]
+        others = [row for own in rows for row in own[:-1]]
+        kept = last if len(last) <= WINDOW else sorted(last, key=lambda row: (row[1], row[0]))[-WINDOW:]
+        return sorted([*kept, *others[max(0, len(others) - (WINDOW - len(kept))) :]])
+
+    def _standardise(self, values_N: NDArray[np.float64]) -> Floats:
+        """Return the normal quantiles of the ranks, with mean 0 and deviation 1; keep the scale for `expected`."""
+        order = np.argsort(np.argsort(values_N, kind="stable"), kind="stable")
+        count = len(values_N)
+        quantiles = np.array([NormalDist().inv_cdf((rank + 0.5) / count) for rank in range(count)])
+        found: Floats = quantiles[order]
+        lost = ~np.isfinite(values_N)
+        if lost.any():
+            found[lost] = found[lost].mean()
+        found = (found - found.mean()) / max(float(found.std()), 1e-3)
+        by_value = np.argsort(found, kind="stable")
+        self._scale = found[by_value], np.where(lost, np.nanmin(np.where(lost, np.nan, values_N)), values_N)[by_value]
+        return found
+
+    def _inputs(self, numbers: Sequence[int], epochs: Sequence[int], new: Sequence[NDArray[np.float64]] = ()) -> Inputs:
+        rows = [self._curves[number].features for number in numbers] + list(new)
+        times = np.log(np.maximum(epochs, 1)) / math.log(max(self._epochs, 2))
+        return Inputs(
+            features_ND=np.array(rows).reshape(len(rows), -1),
+            times_N=times,
+            trials_N=np.array([*numbers, *(-1 - index for index in range(len(new)))]),
+        )
+
+    def _predicted(
+        self, numbers: Sequence[int], *, epochs: Sequence[int], new: Sequence[NDArray[np.float64]] = ()
+    ) -> tuple[Floats, Floats]:
+        return self._model.predict(self._inputs(numbers, epochs, new))
