@@ -176,8 +176,8 @@ class CurveSearch:
         return self._decided[1]
 
     def _decide(self, *, may_start: bool) -> Decision:
-        if self._is_spent:
-            return self._last_decision()
+        if self._curves and self._is_spent:
+            return self._last_decision(may_start=may_start)
         rng = np.random.default_rng([self._seed, len(self._curves), _STREAM, self._observations, self._spent])
         if may_start and len(self._curves) < len(self._space.parameters) + FIRST_POINTS:
             return Decision(new=self._first_point(len(self._curves)) if self._scores_new else None, starts_new=True)
@@ -201,11 +201,11 @@ class CurveSearch:
                 return Decision(new=assignment if self._scores_new else None, starts_new=True)
         return Decision(starts_new=may_start)
 
-    def _last_decision(self) -> Decision:
+    def _last_decision(self, *, may_start: bool) -> Decision:
         """Complete the best trial if the budget suffices, or if no other trial is complete."""
         best = self._best()
-        if best is None:
-            return Decision()
+        if best is None:  # all trials have failed, or none has finished an epoch yet
+            return Decision(starts_new=may_start and not any(curve.may_continue for curve in self._curves.values()))
         rest = self._epochs - self._curves[best].epochs
         has_complete = any(curve.epochs >= self._epochs for curve in self._curves.values())
         if rest == 0 or (has_complete and self._budget is not None and self._spent + rest > self._budget):
@@ -248,7 +248,7 @@ class CurveSearch:
             if curve.observed and (curve.may_continue or curve.epochs >= self._epochs)
         ]
         if not usable or not self._update():
-            return None
+            return usable[0] if usable else None
         means, _ = self._predicted(usable, epochs=[self._epochs] * len(usable))
         return usable[int(np.argmax(means))]
 

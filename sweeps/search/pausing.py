@@ -80,13 +80,14 @@ class Pausing(Protocol):
 
 def pausing_of_spec(spec: SweepSpec, study: optuna.Study) -> Pausing | None:
     """Return what decides about paused trials of a sweep; None if its pruner stops trials."""
+    limits = [limit for limit in (spec.run_cap, spec.space.proposals) if limit is not None]
     return pausing_of(
         spec.early_terminate,
         space=spec.space,
         method=spec.method,
         seed=spec.seed,
         epochs=spec.expected_epochs,
-        run_cap=spec.run_cap,
+        run_cap=min(limits, default=None),
         maximize=spec.metric.goal == "maximize",
         study=study,
     )

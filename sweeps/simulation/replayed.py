@@ -166,7 +166,7 @@ def replay_search(
             method=method,
             seed=seed,
             epochs=epochs,
-            run_cap=run_cap,
+            run_cap=min(run_cap or len(curves), len(curves)),
             maximize=curves.maximize,
             study=study,
         ),

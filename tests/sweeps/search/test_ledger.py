@@ -214,7 +214,7 @@ class Fixed:
     def __init__(self, *rates: float) -> None:
         self._rates = list(rates)
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Any = None) -> Proposal | None:
         if not self._rates:
             return None
         config = TrainingConfig.model_validate(base(optimizer={"lr": self._rates.pop(0)}))

@@ -23,6 +23,8 @@ from sweeps.search.proposers import Proposal, make_sampler
 EPOCHS = 9
 RATES = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]
 EARLY = {"type": "asha", "min_epochs": 1, "reduction_factor": 3}
+RULES = [EARLY, {"type": "curve_model"}]
+"""The rules that pause trials."""
 BASE = {"epochs": EPOCHS, "data": {"train_size": 300, "validation_size": 200}}
 
 
@@ -54,6 +56,12 @@ def run(ledger: Ledger, *, most: int = 10_000) -> list[tuple[int, int]]:
         else:
             return order
     return order
+
+
+def sampled(runs: Path, *, cap: int, early: dict[str, Any]) -> Book:
+    """Return a search by `bayes` over a range of learning rates."""
+    rates = {"optimizer.lr": {"min": 0.001, "max": 0.1, "distribution": "log_uniform_values"}}
+    return book(runs, method="bayes", run_cap=cap, base=BASE, early_terminate=early, parameters=rates)
 
 
 def outcomes(ledger: Ledger) -> list[tuple[str, int]]:
@@ -94,9 +102,10 @@ def test_a_free_slot_gets_the_best_paused_trial_while_others_run(runs: Path) -> 
     assert ledger.next_trial() is None  # the fourth still runs, and no other may continue yet
 
 
+@pytest.mark.parametrize("early", RULES, ids=lambda early: early["type"])
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_every_search_ends_with_a_complete_trial(count: int, runs: Path) -> None:
-    ledger = search(runs, rates=RATES[:count]).open()
+def test_every_search_ends_with_a_complete_trial(count: int, early: dict[str, Any], runs: Path) -> None:
+    ledger = search(runs, rates=RATES[:count], early=early).open()
 
     run(ledger)
 
@@ -121,23 +130,31 @@ def test_a_larger_run_cap_continues_what_was_paused(runs: Path) -> None:
     assert outcomes(search(runs, cap=6, rates=rates).open()) == outcomes(second)
 
 
-def test_nothing_is_left_to_do_after_the_end(runs: Path) -> None:
-    run(search(runs).open())
+@pytest.mark.parametrize("early", RULES, ids=lambda early: early["type"])
+def test_nothing_is_left_to_do_after_the_end(early: dict[str, Any], runs: Path) -> None:
+    for tiny in (search(runs / "grid", early=early), sampled(runs / "sampled", cap=6, early=early)):
+        run(tiny.open())
 
-    again = search(runs).open()
+        again = tiny.open()
 
-    assert again.is_done
-    assert again.next_trial() is EXHAUSTED
+        assert again.is_done
+        assert again.next_trial() is EXHAUSTED
 
 
-@settings(max_examples=15, deadline=None)
-@given(killed_after=st.integers(0, 30), rates=st.permutations(RATES))
-def test_a_killed_search_continues_as_if_it_had_not_been(killed_after: int, rates: list[float]) -> None:
+@settings(max_examples=25, deadline=None)
+@given(killed_after=st.integers(0, 30), rates=st.permutations(RATES), early=st.sampled_from(RULES), grid=st.booleans())
+def test_a_killed_search_continues_as_if_it_had_not_been(
+    killed_after: int, rates: list[float], early: dict[str, Any], grid: bool
+) -> None:
+    def tiny(runs: str) -> Ledger:
+        made = search(Path(runs), rates=rates, early=early) if grid else sampled(Path(runs), cap=6, early=early)
+        return made.open()
+
     with TemporaryDirectory() as one, TemporaryDirectory() as other:
-        whole = search(Path(one), rates=rates).open()
+        whole = tiny(one)
         uninterrupted = run(whole)
-        first = run(search(Path(other), rates=rates).open(), most=killed_after)
-        resumed = search(Path(other), rates=rates).open()
+        first = run(tiny(other), most=killed_after)
+        resumed = tiny(other)
         paused = [record.number for record in resumed.records if record.outcome is Outcome.PAUSED]
         second = run(resumed)
 
@@ -203,7 +220,7 @@ class Repeating:
     def __init__(self) -> None:
         self._rates = [0.01, 0.01, 0.02]
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Any = None) -> Proposal | None:
         if not self._rates:
             return None
         config = TrainingConfig.model_validate({**BASE, "optimizer": {"lr": self._rates.pop(0)}})
@@ -239,7 +256,7 @@ def test_only_the_best_share_is_continued_the_best_first(values: list[float], fa
         promotion.pause(number, epoch=1, value=value)
 
     continued = []
-    while (number := promotion.next(is_closing=False)) is not None:
+    while (number := promotion.next(may_start=False, is_closing=False)) is not None:
         promotion.resume(number)
         continued.append(number)
 
@@ -248,4 +265,4 @@ def test_only_the_best_share_is_continued_the_best_first(values: list[float], fa
         return (value != value, 0.0 if value != value else -value if maximize else value, number)
 
     assert continued == sorted(range(len(values)), key=key)[: len(values) // factor]
-    assert (promotion.next(is_closing=True) is not None) == (len(values) < factor)
+    assert (promotion.next(may_start=False, is_closing=True) is not None) == (len(values) < factor)

@@ -80,7 +80,8 @@ def test_a_replay_is_deterministic_and_tries_each_configuration_once(method: str
     first, again = (replayed(found, method=method, rule=rule, seed=3) for _ in range(2))
 
     assert first == again
-    assert first.trials == len(found)
+    assert first.trials <= len(found)
+    assert (first.trials == len(found)) or rule == "curve_model", "the model spends the epochs of asha on fewer trials"
     assert first.epochs <= len(found) * EPOCHS
     assert (first.epochs < len(found) * EPOCHS) == (rule != "none")
 

@@ -57,7 +57,8 @@ def test_no_rule_stops_a_trial_before_min_epochs(name: str) -> None:
     stopped_after = [_train(study, epochs=9, value=1 / (number + 1)) for number in range(40)]
 
     assert all(epoch >= 3 for epoch in stopped_after)
-    assert (min(stopped_after) < 9) == RULES[name]().stops
+    if not rule(name).milestones(epochs=9):  # otherwise trials pause
+        assert (min(stopped_after) < 9) == RULES[name]().stops
 
 
 def _train(study: optuna.Study, *, epochs: int, value: float) -> int:
