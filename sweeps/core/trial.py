@@ -148,6 +148,8 @@ class TrialRecord:
     """Its objectives that are known before its training; empty for a search with one objective."""
     violated: dict[str, float] = field(default_factory=dict)
     """Measured conditions that the complete training violates, and by how much (`sweeps.files.where`)."""
+    expected_value: float | None = None
+    """Metric after the last epoch as a model of learning curves expects it; None without a model, or before the end."""
     environment: dict[str, str] = field(default_factory=dict)
     """Host, device and versions."""
 

@@ -15,7 +15,7 @@ from sweeps.core.chance import CLASSES, has_learned
 from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import Outcome
-from sweeps.record.mapping import MULTIPLY_ADDS, OBJECTIVE, recorded_protocol
+from sweeps.record.mapping import EXPECTED_VALUE, MULTIPLY_ADDS, OBJECTIVE, recorded_protocol
 from sweeps.record.recorded_run import RunFields
 from sweeps.record.trial_run import TrialRun
 from sweeps.tasks.values import value_text
@@ -294,6 +294,14 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             meaning="For a confirmed configuration: its `metric_value` in the search, before confirmation.",
             kind=Kind.REAL,
             title="search metric",
+        ),
+        Column(
+            name=EXPECTED_VALUE,
+            meaning="`metric_value` without luck, as the model of `curve_model` expects it. Empty with other rules.",
+            kind=Kind.REAL,
+            read=lambda run: float(run.tags[EXPECTED_VALUE]) if EXPECTED_VALUE in run.tags else None,
+            tags=frozenset({EXPECTED_VALUE}),
+            title="expected",
         ),
         Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.BOOLEAN),
         _tag(

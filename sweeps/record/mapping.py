@@ -37,6 +37,8 @@ distinguish it from a complete run. KILLED, which MLflow shows as a red cross, i
 OBJECTIVE = "objective"
 """MLflow metric with the value of the search's metric after the last epoch, for tasks with custom metrics."""
 
+EXPECTED_VALUE = "expected_value"
+"""MLflow tag: a larger `run_cap` changes it, which a metric cannot."""
 MULTIPLY_ADDS = "multiply_adds_millions"
 """MLflow metric of a search that has it as an objective."""
 
@@ -127,6 +129,7 @@ TAGS = (
     "reused_from",
     "known",
     "violated",
+    EXPECTED_VALUE,
     "error",
     "error_class",
     "log",
@@ -240,6 +243,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "reused_from": record.reused_from,
         "known": json.dumps([[each.name, each.goal, each.value] for each in record.known]) if record.known else None,
         "violated": "; ".join(record.violated) or None,
+        EXPECTED_VALUE: None if record.expected_value is None else repr(record.expected_value),
         "error": record.error,
         "error_class": record.error_class,
         "log": record.log,

@@ -1,8 +1,9 @@
 """The search with a model of learning curves: which trial continues, and which configuration is tried next.
 
-After each milestone one decision places the free slot: the paused trial or the new configuration that is most probable
-to exceed a threshold after some more epochs, as the model predicts it. Threshold and number of epochs are drawn anew
-for each decision (MFPI-random, Rakotoarison et al. 2024, https://arxiv.org/abs/2404.16795).
+After each milestone one decision places the free slot: it continues a paused trial or starts a new configuration. Half
+of the decisions maximise the probability to exceed a threshold after some more epochs, both drawn anew for each of them
+(MFPI-random, Rakotoarison et al. 2024, https://arxiv.org/abs/2404.16795): they explore. The other half maximise the
+expected improvement after the last epoch: they refine what is known.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
-from scipy.stats import qmc
+from scipy.stats import norm, qmc, rankdata
 
 from sweeps.core.trial import Outcome
 from sweeps.files.parameter import Assignment
@@ -38,6 +38,8 @@ NEAR = 5
 """Number of the best configurations of which candidates are changed."""
 THRESHOLDS = (-3.0, -0.5)
 """Range of the power of ten of the improvement that a trial shall exceed, in deviations of the values."""
+FINAL_SHARE = 0.5
+"""Share of the decisions by the expected improvement after the last epoch; the others are by MFPI-random."""
 WINDOW = 300
 """Maximum number of observations that the model reads: the last one of each trial first, then the newest."""
 REFIT = 1.5
@@ -112,6 +114,8 @@ class CurveSearch:
             self._fitted_at, self._model.hyperparameters = int(fitted[0]), np.array(fitted[1:])
         self._conditioned: tuple[int, int] | None = None
         self._decided: tuple[object, Decision] | None = None
+        self._best_final = 0.0
+        """The largest expected final value, standardised."""
 
     def begin(self, number: int, point: Point) -> None:
         """Add a trial."""
@@ -176,24 +180,24 @@ class CurveSearch:
         return self._decided[1]
 
     def _decide(self, *, may_start: bool) -> Decision:
-        if self._curves and self._is_spent:
+        best, free = self._best(), self._free
+        may_start = may_start and (self._milestone_after(0) <= free or not self._curves)
+        paused = [
+            number
+            for number in sorted(self._paused)
+            # An epoch of the best trial is reserved already.
+            if number == best
+            or self._milestone_after(self._curves[number].epochs) - self._curves[number].epochs <= free
+        ]
+        if self._curves and (free <= 0 or not (paused or may_start)):
             return self._last_decision(may_start=may_start)
-        rng = np.random.default_rng([self._seed, len(self._curves), _STREAM, self._observations, self._spent])
         if may_start and len(self._curves) < len(self._space.parameters) + FIRST_POINTS:
             return Decision(new=self._first_point(len(self._curves)) if self._scores_new else None, starts_new=True)
-        paused = sorted(self._paused)
-        new = list(self._candidates(rng)) if may_start else []
         if not self._update():
             return Decision(trial=paused[0] if paused else None, starts_new=may_start and not paused)
-        if not paused and not new:
-            return Decision()
-        more = int(rng.integers(1, self._epochs + 1))
-        threshold = self._scale[0][-1] + 10 ** rng.uniform(*THRESHOLDS)
-        reached = [self._curves[number].epochs for number in paused] + [0] * len(new)
-        means, deviations = self._predicted(
-            paused, epochs=[min(epoch + more, self._epochs) for epoch in reached], new=[point for _, point in new]
-        )
-        for index in np.argsort((threshold - means) / deviations, kind="stable"):
+        rng = np.random.default_rng([self._seed, len(self._curves), _STREAM, self._observations, self._spent])
+        new = list(self._candidates(rng)) if may_start else []
+        for index in np.argsort(-self._scores(paused, [point for _, point in new], rng), kind="stable"):
             if index < len(paused):
                 return Decision(trial=paused[index])
             assignment = new[index - len(paused)][0]
@@ -201,16 +205,43 @@ class CurveSearch:
                 return Decision(new=assignment if self._scores_new else None, starts_new=True)
         return Decision(starts_new=may_start)
 
+    def _scores(self, paused: Sequence[int], new: Sequence[Floats], rng: np.random.Generator) -> Floats:
+        """Return how promising it is to continue paused trials, and to start new ones: either of two criteria."""
+        if not paused and not new:
+            return np.array([])
+        if rng.uniform() < FINAL_SHARE:
+            means, deviations = self._predicted(paused, epochs=[self._epochs] * (len(paused) + len(new)), new=new)
+            return _expected_improvement(means, deviations, above=self._best_final)
+        more = int(rng.integers(1, self._epochs + 1))
+        threshold = self._scale[0][-1] + 10 ** rng.uniform(*THRESHOLDS)
+        reached = [self._curves[number].epochs for number in paused] + [0] * len(new)
+        epochs = [min(epoch + more, self._epochs) for epoch in reached]
+        means, deviations = self._predicted(paused, epochs=epochs, new=new)
+        score: Floats = (means - threshold) / deviations
+        return score
+
     def _last_decision(self, *, may_start: bool) -> Decision:
-        """Complete the best trial if the budget suffices, or if no other trial is complete."""
-        best = self._best()
+        """Complete the best trial if the budget suffices. Without a complete trial, one is completed in any case."""
+        left, best = self._left, self._best()
+        is_running = any(map(self._runs, self._curves))
         if best is None:  # all trials have failed, or none has finished an epoch yet
-            return Decision(starts_new=may_start and not any(curve.may_continue for curve in self._curves.values()))
-        rest = self._epochs - self._curves[best].epochs
+            return Decision(starts_new=may_start and not is_running)
+        if self._rest(best) > left and is_running:
+            return Decision()
         has_complete = any(curve.epochs >= self._epochs for curve in self._curves.values())
-        if rest == 0 or (has_complete and self._budget is not None and self._spent + rest > self._budget):
+        if has_complete and not 0 < self._rest(best) <= left:
             return Decision(ends=True)
+        if self._rest(best) > left:
+            affordable = self._best(most=left)
+            best = min(self._paused, key=self._rest, default=best) if affordable is None else affordable
         return Decision(trial=best if best in self._paused else None)
+
+    def _runs(self, number: int) -> bool:
+        curve = self._curves[number]
+        return curve.may_continue and number not in self._paused and curve.epochs < self._epochs
+
+    def _rest(self, number: int) -> int:
+        return self._epochs - self._curves[number].epochs
 
     def _is_allowed(self, assignment: Assignment) -> bool:
         return self._space.allows(assignment) and not self._space.conditions.refusals(self._space.config(assignment))
@@ -224,32 +255,42 @@ class CurveSearch:
         return sum(curve.epochs for curve in self._curves.values())
 
     @property
-    def _is_spent(self) -> bool:
-        """Whether the budget is needed to finish what runs, and to complete the best trial."""
+    def _left(self) -> float:
+        """Epochs of the budget that running trials do not need until their next milestones."""
         if self._budget is None:
-            return False
-        running = (
-            self._next_milestone(curve.epochs) - curve.epochs
-            for number, curve in self._curves.items()
-            if curve.may_continue and number not in self._paused and curve.epochs < self._epochs
-        )
-        best = self._best()
-        rest = self._epochs - (self._curves[best].epochs if best is not None else 0)
-        return self._spent + sum(running) + rest >= self._budget
+            return math.inf
+        return self._budget - self._spent - sum(map(self._step, filter(self._runs, self._curves)))
 
-    def _next_milestone(self, epochs: int) -> int:
+    @property
+    def _free(self) -> float:
+        """Epochs of the budget that the completion of the best trial does not need either."""
+        best = self._best()
+        return self._left - (self._epochs if best is None else self._rest(best))
+
+    def _step(self, number: int) -> int:
+        """Return the epochs of a trial until it may pause."""
+        epochs = self._curves[number].epochs
+        return self._milestone_after(epochs) - epochs
+
+    def _milestone_after(self, epochs: int) -> int:
         return next((each for each in self._milestones if each > epochs), self._epochs)
 
-    def _best(self) -> int | None:
-        """Return the trial with the largest expected final value, of those that can be or are complete."""
+    def _best(self, *, most: float = math.inf) -> int | None:
+        """Return the trial with the largest expected final value, of those that can be or are complete.
+
+        Args:
+            most: Largest number of epochs that it may need to be complete.
+        """
         usable = [
             number
             for number, curve in sorted(self._curves.items())
             if curve.observed and (curve.may_continue or curve.epochs >= self._epochs)
+            if self._rest(number) <= most
         ]
         if not usable or not self._update():
             return usable[0] if usable else None
         means, _ = self._predicted(usable, epochs=[self._epochs] * len(usable))
+        self._best_final = float(means.max())
         return usable[int(np.argmax(means))]
 
     def _first_point(self, index: int) -> Assignment:
@@ -337,16 +378,12 @@ class CurveSearch:
 
     def _standardise(self, values_N: NDArray[np.float64]) -> Floats:
         """Return the normal quantiles of the ranks, with mean 0 and deviation 1; keep the scale for `expected`."""
-        order = np.argsort(np.argsort(values_N, kind="stable"), kind="stable")
-        count = len(values_N)
-        quantiles = np.array([NormalDist().inv_cdf((rank + 0.5) / count) for rank in range(count)])
-        found: Floats = quantiles[order]
-        lost = ~np.isfinite(values_N)
-        if lost.any():
-            found[lost] = found[lost].mean()
+        found: Floats = norm.ppf((rankdata(values_N) - 0.5) / len(values_N))
         found = (found - found.mean()) / max(float(found.std()), 1e-3)
         by_value = np.argsort(found, kind="stable")
-        self._scale = found[by_value], np.where(lost, np.nanmin(np.where(lost, np.nan, values_N)), values_N)[by_value]
+        finite = values_N[np.isfinite(values_N)]
+        worst = finite.min() if len(finite) else 0.0
+        self._scale = found[by_value], np.where(np.isfinite(values_N), values_N, worst)[by_value]
         return found
 
     def _inputs(self, numbers: Sequence[int], epochs: Sequence[int], new: Sequence[NDArray[np.float64]] = ()) -> Inputs:
@@ -362,3 +399,9 @@ class CurveSearch:
         self, numbers: Sequence[int], *, epochs: Sequence[int], new: Sequence[NDArray[np.float64]] = ()
     ) -> tuple[Floats, Floats]:
         return self._model.predict(self._inputs(numbers, epochs, new))
+
+
+def _expected_improvement(means: Floats, deviations: Floats, *, above: float) -> Floats:
+    ratio = (means - above) / deviations
+    improvement: Floats = deviations * (ratio * norm.cdf(ratio) + norm.pdf(ratio))
+    return improvement

@@ -30,6 +30,7 @@ from sweeps.search.proposers import Proposal, Proposer, note_known
 from sweeps.search.reuse import RecordedResults
 from sweeps.search.stored_trials import (
     DUPLICATE_OF,
+    EXPECTED,
     FINISHED,
     KEY,
     OUTCOME,
@@ -343,6 +344,7 @@ class Ledger:
         if (paused := self._next_paused(is_closing=True)) is not None:
             return self._continue(paused)
         self._end_paused()
+        self._note_expected()
         return EXHAUSTED
 
     def _next_paused(self, *, is_closing: bool) -> int | None:
@@ -384,6 +386,14 @@ class Ledger:
                 finished = self._records[number].epochs[-1].finished_at
                 self._set(trial, {OUTCOME: Outcome.PRUNED.value, FINISHED: finished})
                 self._update(number, outcome=Outcome.PRUNED, finished=finished)
+
+    def _note_expected(self) -> None:
+        """Note the expected values of complete trials."""
+        expected = {} if self._pausing is None else self._pausing.expected()
+        if any(self._records[number].expected_value != value for number, value in expected.items()):
+            self._study.set_user_attr(EXPECTED, {str(number): value for number, value in expected.items()})
+            for number, value in expected.items():
+                self._update(number, expected_value=value)
 
     def _set(self, trial: optuna.Trial, attributes: Mapping[str, Any]) -> None:
         with batched(self._study):

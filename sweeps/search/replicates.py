@@ -22,7 +22,8 @@ def can_be_confirmed(record: TrialRecord) -> bool:
 def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top: int) -> list[TrialRecord]:
     """Return one trial of each configuration that may be the best, the most promising first.
 
-    1. The best complete configuration (see `sweeps.search.best`).
+    1. The best complete configuration: by its expected value if a model of learning curves knows it, else by its
+       metric (see `sweeps.search.best`).
     2. Pruned ones that were at least as good at their last epoch as the best was at that epoch. A pruner compares
        only with earlier trials, so it may have stopped a better one.
     3. The other complete ones, in their order.
@@ -49,6 +50,8 @@ def candidates_to_confirm(records: Iterable[TrialRecord], *, metric: Metric, top
     records = list(records)
     usable = list(filter(can_be_confirmed, records))
     complete = best_first(usable, metric=metric.name, maximize=metric.goal == "maximize")
+    if all(record.expected_value is not None for record in complete):
+        complete.sort(key=lambda record: -sign * (record.expected_value or 0.0))
     known = set(map(configuration_of, complete))
     stopped = []
     pruned = (record for record in usable if record.outcome is Outcome.PRUNED)

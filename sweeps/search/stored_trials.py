@@ -34,6 +34,8 @@ RETRY_OF = "retry_of"
 """Number of the trial that this one replaces, which failed or whose code has changed."""
 PAUSED = "paused"
 """Whether the trial is paused. It stays open in Optuna, also after the end of the search, to be continued."""
+EXPECTED = "expected"
+"""Attribute of a search's study: number of a complete trial → `TrialRecord.expected_value`."""
 SPENT = "spent"
 """Attribute of a search's study: number of trials after which its finite space was exhausted."""
 KNOWN = "known"
@@ -112,7 +114,9 @@ class StoredTrialReader:
             metric = self._attributes.get("metric", "val_accuracy")
             of_study |= {"metric": metric, "goal": None if metric in IMAGES.metrics else self._goal}
         try:
-            return _record(number, attributes, test=self._attributes.get(f"test:{number}"), **of_study)
+            expected = self._attributes.get(EXPECTED, {}).get(str(number))
+            test = self._attributes.get(f"test:{number}")
+            return _record(number, attributes, test=test, expected_value=expected, **of_study)
         except (KeyError, ValueError, TypeError) as error:
             raise DamagedJournalError(
                 f"trial {number} in the journal of {self._sweep} cannot be read ({type(error).__name__}: {error}). "

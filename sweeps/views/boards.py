@@ -92,7 +92,7 @@ class CompactBoardView(BoardView):
     """The leaderboard in few columns: configurations, mean with interval, runs, varying parameters."""
 
     _LEFT_OUT = frozenset(
-        {"val_std", "metric_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"}
+        {"expected_value", "val_std", "metric_std", "search_accuracy", "epochs", "train_seconds", "parameters_millions"}
     )
     _MAX_ROWS = 20
 

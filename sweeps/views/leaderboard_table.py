@@ -49,7 +49,7 @@ def print_leaderboard(table: Table, console: Console, *, limit: int | None = Non
 
 LEFT = frozenset({"trial", "status"})
 _COSTS = ("train_seconds", "parameters_millions", "multiply_adds_millions")
-_LOW_PRIORITY = ("val_std", "metric_std", "replicates", "search_accuracy", "epochs", *_COSTS)
+_LOW_PRIORITY = ("expected_value", "val_std", "metric_std", "replicates", "search_accuracy", "epochs", *_COSTS)
 """Columns that are left out first on a narrow screen."""
 
 
@@ -84,6 +84,7 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
         "metric_value": _metric_value,
         "metric_std": lambda row: metric_cell(str(row["metric"]), row["metric_std"]) if _metric_value(row) else "",
         "val_accuracy": _accuracy,
+        "expected_value": lambda row: metric_cell(str(row["metric"]), row["expected_value"]),
         "val_std": _formatted("val_std"),
         "replicates": lambda row: str(row["replicates"]) if (row["replicates"] or 0) > 1 else "",
         "test_accuracy": _test_accuracy,

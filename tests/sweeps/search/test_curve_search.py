@@ -1,0 +1,127 @@
+"""The search with a model of learning curves: its budget, its order, and what it knows at the end."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sweep_fakes import book, epoch, next_trial
+
+from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
+from sweeps.search.ledger import Ledger
+from sweeps.search.opening import read_study
+from sweeps.search.stored_trials import read_records
+
+EPOCHS = 8
+BASE = {"epochs": EPOCHS, "data": {"train_size": 300, "validation_size": 200}, "schedule": {"name": "step"}}
+SPACE: dict[str, Any] = {
+    "model.name": {"values": ["simple", "resnet"]},
+    "model.width": {"values": [4, 8], "when": {"model.name": "resnet"}},
+    "optimizer.lr": {"min": 0.001, "max": 0.1, "distribution": "log_uniform_values"},
+}
+
+
+def accuracy(record: TrialRecord, after: int) -> float:
+    """Return a curve whose height depends on the learning rate: the best one is 0.01."""
+    lr = float(record.config.optimizer.lr)  # type: ignore[attr-defined]
+    return max(0.0, 0.8 - 0.3 * abs(math.log10(lr) + 2)) * (1 - 0.6**after)
+
+
+def run(ledger: Ledger, *, slots: int = 1) -> int:
+    """Train to the end, the slots in turn. Return the number of trained epochs."""
+    trained = 0
+    running: list[int] = []
+    while True:
+        while len(running) < slots and isinstance(record := ledger.next_trial(), TrialRecord):
+            running.append(record.number)
+        if not running:
+            return trained
+        number = running.pop(0)
+        record = next(each for each in ledger.records if each.number == number)
+        done = len(record.epochs) + 1
+        message = TrialMessage(
+            epoch=epoch(done, accuracy(record, done)),
+            outcome=Outcome.COMPLETE if done == EPOCHS else None,
+        )
+        trained += 1
+        if not ledger.receive(number, message):
+            running.append(number)
+
+
+def sweep(runs: Path, **changes: Any) -> Any:
+    fields = {"method": "bayes", "run_cap": 16, "base": BASE, "parameters": SPACE}
+    return book(runs, **(fields | {"early_terminate": {"type": "curve_model"}} | changes))
+
+
+@settings(max_examples=10, deadline=None)
+@given(cap=st.integers(1, 12), slots=st.integers(1, 3), seed=st.integers(0, 99))
+def test_a_search_keeps_its_budget_and_completes_a_trial(
+    cap: int, slots: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tiny = sweep(tmp_path_factory.mktemp("runs"), run_cap=cap, seed=seed)
+    ledger = tiny.open()
+
+    trained = run(ledger, slots=slots)
+
+    expected = tiny.spec.early_terminate.expected_epochs(EPOCHS)
+    assert trained <= max(EPOCHS, math.ceil(cap * expected))
+    assert any(record.outcome is Outcome.COMPLETE for record in ledger.records)
+    assert ledger.is_done
+
+
+def test_it_spends_most_epochs_near_the_best_configurations(runs: Path) -> None:
+    ledger = sweep(runs, run_cap=30).open()
+
+    run(ledger)
+
+    best = max(ledger.records, key=lambda record: (record.outcome is Outcome.COMPLETE, accuracy(record, EPOCHS)))
+    assert accuracy(best, EPOCHS) > 0.75
+    later = ledger.records[len(ledger.records) // 2 :]
+    assert sum(accuracy(record, EPOCHS) > 0.6 for record in later) > len(later) / 2
+
+
+def test_given_configurations_come_first(runs: Path) -> None:
+    given = {"model.name": "resnet", "model.width": 8, "optimizer.lr": 0.02}
+
+    record = next_trial(sweep(runs, start_with=[given]).open())
+
+    assert record.config.model.name == "resnet"  # type: ignore[attr-defined]
+    assert record.config.optimizer.lr == 0.02  # type: ignore[attr-defined]
+
+
+def test_a_refused_configuration_is_not_proposed(runs: Path) -> None:
+    tiny = sweep(runs, where=["optimizer.lr < 0.02"])
+
+    run(tiny.open())
+
+    rates = [record.config.optimizer.lr for record in read_records(read_study(tiny.folder), sweep=tiny.spec.name)]
+    assert len(rates) > 5
+    assert max(rates) < 0.02
+
+
+def test_the_expected_values_of_complete_trials_are_stored(runs: Path) -> None:
+    tiny = sweep(runs)
+    run(tiny.open())
+
+    records = tiny.open().records
+    complete = [record for record in records if record.outcome is Outcome.COMPLETE]
+
+    assert complete
+    assert all(record.expected_value is None for record in records if record not in complete)
+    for record in complete:
+        assert record.expected_value == pytest.approx(accuracy(record, EPOCHS), abs=0.1)
+
+
+def test_a_failed_trial_is_not_continued(runs: Path) -> None:
+    ledger = sweep(runs).open()
+    first = next_trial(ledger)
+    ledger.finish(first.number, Outcome.FAILED, error="broken")
+
+    run(ledger)
+
+    assert ledger.records[0].outcome is Outcome.FAILED
+    assert any(record.outcome is Outcome.COMPLETE for record in ledger.records)
