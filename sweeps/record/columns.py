@@ -5,6 +5,7 @@ Terminal, files, SQL, pages and completion use it. To add a column, add an entry
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -97,6 +98,12 @@ class Column:
         if isinstance(value, bool):
             return str(value).lower()
         return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _expected_value(run: TrialRun) -> float | None:
+    with contextlib.suppress(KeyError, ValueError):
+        return float(run.tags[EXPECTED_VALUE])
+    return None
 
 
 def _tag(name: str, **settings: Any) -> Column:
@@ -299,7 +306,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             name=EXPECTED_VALUE,
             meaning="`metric_value` without luck, as the model of `curve_model` expects it. Empty with other rules.",
             kind=Kind.REAL,
-            read=lambda run: float(run.tags[EXPECTED_VALUE]) if EXPECTED_VALUE in run.tags else None,
+            read=_expected_value,
             tags=frozenset({EXPECTED_VALUE}),
             title="expected",
         ),

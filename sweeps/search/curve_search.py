@@ -1,7 +1,7 @@
 """The search with a model of learning curves: which trial continues, and which configuration is tried next.
 
 After each milestone one decision places the free slot: it continues a paused trial or starts a new configuration. Half
-of the decisions maximise the probability to exceed a threshold after some more epochs, both drawn anew for each of them
+of the decisions maximise the probability to exceed a threshold after some more epochs, both drawn for each of them
 (MFPI-random, Rakotoarison et al. 2024, https://arxiv.org/abs/2404.16795): they explore. The other half maximise the
 expected improvement after the last epoch: they refine what is known.
 """
@@ -327,7 +327,7 @@ class CurveSearch:
         return [(assignment, self._features.of(self._space.encode(assignment))) for assignment in drawn]
 
     def _near(self, rng: np.random.Generator) -> Iterator[Assignment]:
-        """Yield configurations near the best ones: on average two values are drawn anew."""
+        """Yield configurations near the best ones: on average two values are drawn again."""
         best = sorted(self._curves.values(), key=lambda curve: -max((curve.observed or {0: -math.inf}).values()))[:NEAR]
         share = min(1.0, 2 / len(self._space.parameters))
         for index in range(NEAR_CANDIDATES if best else 0):

@@ -166,7 +166,7 @@ def ledger_of(search: SweepSpec, *, study: optuna.Study | None = None) -> Ledger
         proposer=proposer_of(search),
         run_cap=search.run_cap,
         identify=IDENTIFY,
-        promotion=Promotion.of(rule, epochs=3, maximize=True),
+        pausing=Promotion.of(rule, epochs=3, maximize=True),
     )
 
 
