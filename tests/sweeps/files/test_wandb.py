@@ -125,7 +125,7 @@ def test_a_file_with_usual_names_searches_the_built_in_networks(path: Path) -> N
 def test_no_file_of_this_project_is_taken_for_one_of_wandb() -> None:
     files = [path for path in (ROOT / "experiments").rglob("*.yaml") if "rungs" not in path.read_text(encoding="utf-8")]
 
-    assert len(files) == 2
+    assert files
     assert [path for path in files if is_wandb(read_yaml(path))] == []
     assert not is_wandb(tiny())
 
