@@ -12,6 +12,7 @@ import optuna
 
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import TrialMessage, TrialRecord
+from sweeps.files.parameter import Assignment
 from sweeps.files.settings import Replicates
 from sweeps.search.deadline import Deadline
 from sweeps.search.ledger import EXHAUSTED, Exhausted, Ledger
@@ -91,7 +92,7 @@ class LikelyReplicates:
                 return candidate
         return None
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal | None:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Assignment | None = None) -> Proposal | None:
         candidate = self._next()
         if candidate is None:
             return None

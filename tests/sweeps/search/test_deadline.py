@@ -41,7 +41,7 @@ class Endless:
     def __init__(self, epochs: int) -> None:
         self._epochs, self._count = epochs, itertools.count()
 
-    def ask(self, study: optuna.Study, *, repeats: int) -> Proposal:
+    def ask(self, study: optuna.Study, *, repeats: int, chosen: Any = None) -> Proposal:
         lr = 1e-6 * (1 + next(self._count))
         return Proposal(
             trial=study.ask(),
@@ -112,7 +112,7 @@ def carry_out(
             proposer=proposer,
             run_cap=run_cap if proposer.searches else None,
             identify=IDENTIFY,
-            promotion=promotion,
+            pausing=promotion,
             gate=gate,
         )
 
