@@ -1,7 +1,14 @@
-"""Averaging of weights over the steps: lookahead (Zhang et al. 2019), which smooths more towards the end of a run."""
+"""Averaging of weights over the steps: of the trained weights themselves, or of a copy for the evaluation.
+
+`lookahead` (Zhang et al. 2019) smooths the weights more towards the end of a run. `ema` evaluates, and keeps at the
+end, an exponential moving average (Polyak and Juditsky 1992) that the training never reads.
+"""
 
 from __future__ import annotations
 
+import abc
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,21 +20,19 @@ DECAY = 0.95**EVERY
 """Share of the average that is kept at the last step of a run."""
 
 
-class Lookahead:
-    """A running average of weights and running statistics; every `EVERY` steps the network is set to it.
+MEAN_AGE = 1 / 4
+"""Mean age of the weights in an exponential average, in epochs."""
 
-    The update at step t of T keeps `DECAY` × (t/T)³ of the average and takes the rest from the weights. Early steps
-    are therefore free, late ones smoothed. The constants are those of Jordan (2024), arXiv 2404.00498.
-    """
 
-    def __init__(self, model: nn.Module, *, steps: int) -> None:
+class Averaging(abc.ABC):
+    """A running average of the weights and running statistics of a network."""
+
+    def __init__(self, model: nn.Module) -> None:
         """Start from the current weights.
 
         Args:
-            model: its weights are averaged in place.
-            steps: of the complete run, T.
+            model: its weights are averaged.
         """
-        self._steps = steps
         self._step = 0
         self._live = [value for value in model.state_dict().values() if value.is_floating_point()]
         self._average = [value.clone() for value in self._live]
@@ -38,16 +43,18 @@ class Lookahead:
         for average, live in zip(self._average, self._live, strict=True):
             average.copy_(live)
 
-    @torch.no_grad()
+    @abc.abstractmethod
     def end_step(self) -> None:
-        """Count a step of the optimiser; update the average after every `EVERY` steps and after the last."""
-        self._step += 1
-        if self._step % EVERY and self._step < self._steps:
-            return
-        keep = DECAY * (self._step / self._steps) ** 3
-        for average, live in zip(self._average, self._live, strict=True):
-            average.lerp_(live, 1 - keep)
-            live.copy_(average)
+        """Count a step of the optimiser."""
+
+    @contextlib.contextmanager
+    def evaluated(self, *, is_last: bool) -> Iterator[None]:
+        """Let the network have the weights to evaluate.
+
+        Args:
+            is_last: whether the training has ended, and the network keeps these weights.
+        """
+        yield
 
     def state_dict(self) -> dict[str, Any]:
         return {"step": self._step, "average": list(self._average)}
@@ -62,3 +69,66 @@ class Lookahead:
         for average, value in zip(self._average, saved, strict=True):
             average.copy_(value)
         self._step = state["step"]
+
+
+class Lookahead(Averaging):
+    """A running average of weights and running statistics; every `EVERY` steps the network is set to it.
+
+    The update at step t of T keeps `DECAY` × (t/T)³ of the average and takes the rest from the weights. Early steps
+    are therefore free, late ones smoothed. The constants are those of Jordan (2024), arXiv 2404.00498.
+    """
+
+    def __init__(self, model: nn.Module, *, steps: int) -> None:
+        """Start from the current weights.
+
+        Args:
+            model: its weights are averaged in place.
+            steps: of the complete run, T.
+        """
+        super().__init__(model)
+        self._steps = steps
+
+    @torch.no_grad()
+    def end_step(self) -> None:
+        """Count a step of the optimiser; update the average after every `EVERY` steps and after the last."""
+        self._step += 1
+        if self._step % EVERY and self._step < self._steps:
+            return
+        keep = DECAY * (self._step / self._steps) ** 3
+        for average, live in zip(self._average, self._live, strict=True):
+            average.lerp_(live, 1 - keep)
+            live.copy_(average)
+
+
+class ExponentialAverage(Averaging):
+    """An exponential moving average with a mean age of `MEAN_AGE`.
+
+    The first steps have equal weight, so that no initial weight stays in the average.
+    """
+
+    def __init__(self, model: nn.Module, *, steps_per_epoch: int) -> None:
+        super().__init__(model)
+        self._most = max(1.0, steps_per_epoch * MEAN_AGE)
+
+    @torch.no_grad()
+    def end_step(self) -> None:
+        self._step += 1
+        share = 1 / min(self._step, self._most)
+        for average, live in zip(self._average, self._live, strict=True):
+            average.lerp_(live, share)
+
+    @contextlib.contextmanager
+    def evaluated(self, *, is_last: bool) -> Iterator[None]:
+        self._swap()
+        try:
+            yield
+        finally:
+            if not is_last:
+                self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for average, live in zip(self._average, self._live, strict=True):
+            trained = live.clone()
+            live.copy_(average)
+            average.copy_(trained)

@@ -419,8 +419,9 @@ class TrainingConfig(StrictModel):
     """Precision of training. `float16` needs CUDA. `bfloat16` is slow on a CPU."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each label that is spread evenly over all classes, in training only."""
-    averaging: Literal["none", "lookahead"] = "none"
-    """`lookahead`: every 5 train steps, set the weights to their running average, which smooths more and more."""
+    averaging: Literal["none", "lookahead", "ema"] = "none"
+    """`lookahead`: every 5 train steps, set the weights to their running average, which smooths more and more. `ema`:
+    evaluate, and keep at the end, an exponential moving average of the weights with a mean age of a quarter epoch."""
     test_time_augmentation: Literal["none", "flip", "flip-shift"] = "none"
     """Average the logits over views of an image. `flip`: the image and its mirror image. `flip-shift`: also both
     shifted by a pixel."""

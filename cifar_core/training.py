@@ -6,6 +6,7 @@ therefore computes what it would have computed without the stop, and no generato
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_core.augment import augment, normalize, resized
-from cifar_core.averaging import Lookahead
+from cifar_core.averaging import Averaging, ExponentialAverage, Lookahead
 from cifar_core.common.errors import DivergedError
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
@@ -61,7 +62,7 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     scaler: torch.amp.GradScaler
-    averaging: Lookahead | None
+    averaging: Averaging | None
     source: Mapping[str, str] | None = None
     """User files that the network was built from, with their hashes (`models.source.Source`)."""
     history: list[EpochResult] = field(default_factory=list)
@@ -131,9 +132,15 @@ def start(
         optimizer=optimizer,
         schedule=schedule,
         scaler=scaler,
-        averaging=Lookahead(model, steps=config.epochs * steps) if config.averaging == "lookahead" else None,
+        averaging=_averaging(config, model, steps_per_epoch=steps),
         source=None if source is None else source.files,
     )
+
+
+def _averaging(config: TrainingConfig, model: nn.Module, *, steps_per_epoch: int) -> Averaging | None:
+    if config.averaging == "ema":
+        return ExponentialAverage(model, steps_per_epoch=steps_per_epoch)
+    return Lookahead(model, steps=config.epochs * steps_per_epoch) if config.averaging == "lookahead" else None
 
 
 def train(
@@ -214,7 +221,9 @@ def train_epoch(
     state.schedule.end_epoch()
     trained = time.perf_counter()
 
-    measured = evaluate(state.model, validation, config=state.config) if validation is not None else None
+    is_last = epoch == state.config.epochs
+    with contextlib.nullcontext() if state.averaging is None else state.averaging.evaluated(is_last=is_last):
+        measured = evaluate(state.model, validation, config=state.config) if validation is not None else None
     if measured is not None and not np.isfinite(measured.loss):
         raise DivergedError(epoch=epoch, loss=measured.loss)
     result = EpochResult(
@@ -228,7 +237,7 @@ def train_epoch(
         images_per_second=count / (trained - started),
         finished_at=time.time(),
         val_confusion=None
-        if measured is None or epoch < state.config.epochs
+        if measured is None or not is_last
         else _confusion(validation, measured, classes=state.config.data.classes),
     )
     state.history.append(result)

@@ -1,4 +1,4 @@
-"""Lookahead: every few steps, and at the end, the weights are set to their average."""
+"""Averaging of weights: lookahead sets them to their average, an exponential average is evaluated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cifar_core.averaging import DECAY, EVERY, Lookahead
+from cifar_core.averaging import DECAY, EVERY, ExponentialAverage, Lookahead
 
 
 def network() -> nn.Sequential:
@@ -54,3 +54,33 @@ def test_running_statistics_are_averaged_and_counts_are_not() -> None:
 
     assert layers[1].running_mean.item() == pytest.approx(1 - DECAY)
     assert layers[1].num_batches_tracked.item() == 7
+
+
+def test_an_exponential_average_weighs_the_first_steps_equally_then_the_newest_most() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = ExponentialAverage(model, steps_per_epoch=16)  # a mean age of four steps
+    for value in (1.0, 2.0, 3.0, 4.0, 9.0):
+        _set(model, value)
+        average.end_step()
+
+    with average.evaluated(is_last=False):
+        assert model.weight.item() == pytest.approx(2.5 + (9 - 2.5) / 4)
+    assert model.weight.item() == 9.0
+
+
+def test_a_network_keeps_its_exponential_average_after_the_last_epoch() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = ExponentialAverage(model, steps_per_epoch=16)
+    for value in (1.0, 3.0):
+        _set(model, value)
+        average.end_step()
+
+    with average.evaluated(is_last=True):
+        pass
+
+    assert model.weight.item() == pytest.approx(2.0)
+
+
+def _set(model: nn.Linear, value: float) -> None:
+    with torch.no_grad():
+        model.weight.fill_(value)

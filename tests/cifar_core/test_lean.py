@@ -43,7 +43,7 @@ def test_without_images_the_stem_keeps_white_noise_white() -> None:
     assert maps_CP[:12].cov() == pytest.approx(torch.eye(12), abs=0.05)
 
 
-@pytest.mark.parametrize("averaging", ["none", "lookahead"])
+@pytest.mark.parametrize("averaging", ["none", "lookahead", "ema"])
 def test_training_sets_the_stem_from_the_training_images_and_leaves_it(averaging: str) -> None:
     content = {
         "averaging": averaging,

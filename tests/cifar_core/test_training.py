@@ -301,6 +301,7 @@ LEAN: dict[str, Any] = {
         ("adamw", "one_cycle", {}),
         # Seven steps per epoch: it stops between two updates of the average.
         ("sgd", "triangular", LEAN),
+        ("sgd", "step", {"averaging": "ema"}),
     ],
 )
 def test_a_resumed_run_computes_the_same_as_one_without_a_stop(
