@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sweeps.core.task import Probe, TaskConfig
 from sweeps.files.sweep import SweepSpec
 from sweeps.search.draws import allowed_share
+from sweeps.search.pausing import pausing_of_spec
 from sweeps.search.proposers import proposer_of
 from sweeps.search.warm_start import WARM_START, WarmStart
 from sweeps.stopping.rule import StoppingRule
@@ -66,11 +67,13 @@ def preview(spec: SweepSpec, count: int = PREVIEW, *, warm_start: WarmStart | No
     if warm_start is not None:
         study.set_user_attr(WARM_START, warm_start.stored)
     proposer = proposer_of(spec)
-    limit = count if spec.run_cap is None else min(count, spec.run_cap)
+    pausing = pausing_of_spec(spec, study)
+    limit = min(filter(None, (count, spec.run_cap, pausing.first_points if pausing is not None else None)))
     configs: list[TaskConfig] = []
     seen: set[str] = set()
     for _ in range(3 * limit):
-        proposal = proposer.ask(study, repeats=0)
+        chosen = None if pausing is None else pausing.first_point(len(configs))
+        proposal = proposer.ask(study, repeats=0, chosen=chosen)
         if proposal is None or len(configs) == limit:
             break
         if proposal.config.config_id() not in seen:

@@ -191,8 +191,8 @@ class CurveSearch:
         ]
         if self._curves and (free <= 0 or not (paused or may_start)):
             return self._last_decision(may_start=may_start)
-        if may_start and len(self._curves) < len(self._space.parameters) + FIRST_POINTS:
-            return Decision(new=self._first_point(len(self._curves)) if self._scores_new else None, starts_new=True)
+        if may_start and len(self._curves) < self.first_points:
+            return Decision(new=self.first_point(len(self._curves)), starts_new=True)
         if not self._update():
             return Decision(trial=paused[0] if paused else None, starts_new=may_start and not paused)
         rng = np.random.default_rng([self._seed, len(self._curves), _STREAM, self._observations, self._spent])
@@ -293,8 +293,14 @@ class CurveSearch:
         self._best_final = float(means.max())
         return usable[int(np.argmax(means))]
 
-    def _first_point(self, index: int) -> Assignment:
+    @property
+    def first_points(self) -> int:
+        return len(self._space.parameters) + FIRST_POINTS
+
+    def first_point(self, index: int) -> Assignment | None:
         """Return a point of a scrambled Sobol sequence; a parameter that is inactive there is left out."""
+        if not self._scores_new:
+            return None
         paths = list(self._space.parameters)
         sequence = qmc.Sobol(len(paths), scramble=True, seed=np.random.default_rng([self._seed, _STREAM]))
         with np.errstate(all="ignore"):

@@ -68,6 +68,15 @@ class Pausing(Protocol):
         """Return the configuration to start; None if the proposer chooses it."""
         ...
 
+    @property
+    def first_points(self) -> int:
+        """Number of trials whose configurations depend on no result; 0 if only the proposer knows."""
+        ...
+
+    def first_point(self, index: int) -> Assignment | None:
+        """Return the configuration of one of the first trials; None if the proposer chooses it."""
+        ...
+
     def expected(self) -> dict[int, float]:
         """Return the expected metric after the last epoch of complete trials; empty without a model."""
         ...

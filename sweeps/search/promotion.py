@@ -74,6 +74,11 @@ class Promotion:
     def proposal(self) -> None:
         return None
 
+    first_points = 0
+
+    def first_point(self, index: int) -> None:
+        return None
+
     def expected(self) -> dict[int, float]:
         return {}
 

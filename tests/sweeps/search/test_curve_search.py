@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sweep_fakes import book, epoch, next_trial
 
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
+from sweeps.driver.estimate import preview
+from sweeps.search.curve_search import FIRST_POINTS
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import read_study
 from sweeps.search.stored_trials import read_records
@@ -125,3 +127,14 @@ def test_a_failed_trial_is_not_continued(runs: Path) -> None:
 
     assert ledger.records[0].outcome is Outcome.FAILED
     assert any(record.outcome is Outcome.COMPLETE for record in ledger.records)
+
+
+def test_the_preview_names_the_first_configurations_of_the_search(runs: Path) -> None:
+    tiny = sweep(runs)
+    shown = [config.config_id() for config in preview(tiny.spec)]
+    ledger = tiny.open()
+
+    run(ledger)
+
+    assert len(shown) == len(SPACE) + FIRST_POINTS
+    assert [record.config_id for record in ledger.records][: len(shown)] == shown
