@@ -27,6 +27,8 @@ from sweeps.core.trial import Outcome
 from sweeps.simulation.replayed import replay_search
 from sweeps.stopping.rules import parse_rule
 
+SHARES = (1 / 8, 1 / 4, 1 / 2)
+"""Shares of the budget after which a search that knows its budget ends."""
 Search = Callable[[Table, PlainTable, int, int, int], Course]
 """Returns the course of a search of a table (in both forms) in slots, with a budget in epochs, under a seed."""
 
@@ -95,6 +97,29 @@ def ours(method: str, **rule: object) -> Search:
             until=lambda epochs, _: epochs >= budget,
         )
         return [(each.epochs, each.seconds, each.true_value) for each in replay.incumbents]
+
+    return search
+
+
+def told(method: str, **rule: object) -> Search:
+    """Return searches of this project, each of which ends with a complete trial when a share of the budget is spent.
+
+    A rule that pauses trials completes the best one last. The course has one entry for each share.
+    """
+    parsed = parse_rule(rule)
+
+    def search(table: Table, _: PlainTable, slots: int, budget: int, seed: int) -> Course:
+        course = []
+        for share in SHARES:
+            run_cap = int(share * budget / parsed.expected_epochs(table.epochs))
+            if run_cap == 0:
+                continue
+            replay = replay_search(
+                table.curves, method=method, rule=parsed, epochs=table.epochs, run_cap=run_cap, slots=slots, seed=seed
+            )
+            if replay.handed_over is not None:
+                course.append((replay.epochs, replay.seconds, replay.handed_over.true_value))
+        return sorted(course)
 
     return search
 
@@ -255,6 +280,8 @@ METHODS: Mapping[str, Search] = {
     "bayes, in full": ours("bayes", type="none"),
     "bayes, stop": ours("bayes", type="asha", mode="stop"),
     "bayes, pause": ours("bayes", type="asha", mode="pause"),
+    "random, pause, budget known": told("random", type="asha", mode="pause"),
+    "curve model, budget known": told("bayes", type="curve_model"),
     "Optuna TPE": _optuna(lambda table: NopPruner()),
     "Optuna TPE, median": _optuna(lambda table: MedianPruner()),
     "Optuna TPE, Hyperband": _optuna(lambda table: HyperbandPruner(max_resource=table.epochs)),
