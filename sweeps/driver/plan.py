@@ -96,8 +96,8 @@ class RunPlan:
     proposer: Callable[[KeyOf], Proposer]
     warm_start: Callable[[Path], WarmStart] | None = None
     """Returns the configurations of other sweeps in a runs folder to try first; None without `warm_start`."""
-    pausing: Callable[[optuna.Study], Pausing | None] = lambda study: None
-    """Returns what decides about paused trials; None if none pauses."""
+    pausing: Callable[[optuna.Study, Path], Pausing | None] = lambda study, runs: None
+    """Returns what decides about paused trials, from the study and the runs folder; None if none pauses."""
     first: Callable[[], Sequence[TaskConfig]] = tuple
     """Returns configurations for the dry runs, including the first ones; none if all were trained before."""
     first_is_complete: bool = True
@@ -168,7 +168,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         first_is_complete=is_listed(spec),
         proposer=lambda key_of: proposer_of(spec),
         warm_start=warm_start_of(spec),
-        pausing=lambda study: pausing_of_spec(spec, study),
+        pausing=lambda study, runs: pausing_of_spec(spec, study, runs=runs),
         command=f"sweeps run {spec.name}.yaml",
         file=spec.to_yaml(),
         keep_best=None if spec.keep.best == "all" else spec.keep.best,

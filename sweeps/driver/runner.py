@@ -249,7 +249,7 @@ def _ledger(
         recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
         retry_failed=options.retry_failed,
         target_value=plan.metric.target,
-        pausing=plan.pausing(study),
+        pausing=plan.pausing(study, folder.runs),
         conditions=plan.conditions,
         gate=gate,
     )

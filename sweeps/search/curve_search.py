@@ -44,6 +44,10 @@ WINDOW = 300
 """Maximum number of observations that the model reads: the last one of each trial first, then the newest."""
 REFIT = 1.5
 """The hyperparameters are fitted again when the number of observations has grown by this factor."""
+MOST_EARLIER = 50
+"""Curves of other sweeps that the model reads."""
+_EARLIER = -1_000_000
+"""Number of the first curve of another sweep; those of the others are smaller."""
 _STREAM = 2
 """Third part of the seed of a decision, so that it does not depend on the draws of a sampler."""
 
@@ -86,6 +90,7 @@ class CurveSearch:
         maximize: bool,
         seed: int,
         scores_new: bool,
+        earlier: Sequence[tuple[Point, Sequence[float]]] = (),
         fitted: Sequence[float] | None = None,
         on_fit: Callable[[Sequence[float]], None] = lambda fitted: None,
     ) -> None:
@@ -99,6 +104,8 @@ class CurveSearch:
             maximize: Whether a larger value of the metric is better.
             seed: Seed of the search.
             scores_new: Whether the model chooses new configurations; otherwise a sampler draws them.
+            earlier: Configurations of other sweeps, and the metric after each of their epochs. How much they tell is
+                learnt: whether a trial is of another sweep is a parameter with a length scale.
             fitted: What `on_fit` has been called with last; None for a new search.
             on_fit: Called after each fit with the number of observations and the hyperparameters, to be stored.
         """
@@ -108,18 +115,38 @@ class CurveSearch:
         self._scores_new = scores_new
         self._curves: dict[int, _Curve] = {}
         self._paused: set[int] = set()
-        self._model = CurveModel(self._features.groups)
+        self._earlier = {
+            _EARLIER - index: _Curve(
+                features=np.append(self._features.of(point), 1.0),
+                point=point,
+                observed={
+                    epoch: self._sign * value
+                    for epoch, value in enumerate(values[:epochs], start=1)
+                    if epoch in self._milestones or epoch == min(len(values), epochs)
+                },
+            )
+            for index, (point, values) in enumerate(earlier[:MOST_EARLIER])
+        }
+        groups = self._features.groups
+        self._model = CurveModel([*groups, len(space.parameters)] if earlier else groups)
         self._fitted_at, self._on_fit = 0, on_fit
-        if fitted is not None:
+        # Without the curves of another sweep, which was deleted, the model has a parameter less.
+        if fitted is not None and len(fitted) == 1 + len(self._model.hyperparameters):
             self._fitted_at, self._model.hyperparameters = int(fitted[0]), np.array(fitted[1:])
         self._conditioned: tuple[int, int] | None = None
         self._decided: tuple[object, Decision] | None = None
         self._best_final = 0.0
         """The largest expected final value, standardised."""
+        self._highest = 0.0
+        """The largest value observed in this search, standardised."""
 
     def begin(self, number: int, point: Point) -> None:
         """Add a trial."""
-        self._curves[number] = _Curve(features=self._features.of(point), point=dict(point), observed={})
+        self._curves[number] = _Curve(features=self._vector(point), point=dict(point), observed={})
+
+    def _vector(self, point: Point) -> Floats:
+        features = self._features.of(point)
+        return np.append(features, 0.0) if self._earlier else features
 
     def is_milestone(self, epoch: int) -> bool:
         """Return whether a trial may pause after an epoch."""
@@ -213,7 +240,7 @@ class CurveSearch:
             means, deviations = self._predicted(paused, epochs=[self._epochs] * (len(paused) + len(new)), new=new)
             return _expected_improvement(means, deviations, above=self._best_final)
         more = int(rng.integers(1, self._epochs + 1))
-        threshold = self._scale[0][-1] + 10 ** rng.uniform(*THRESHOLDS)
+        threshold = self._highest + 10 ** rng.uniform(*THRESHOLDS)
         reached = [self._curves[number].epochs for number in paused] + [0] * len(new)
         epochs = [min(epoch + more, self._epochs) for epoch in reached]
         means, deviations = self._predicted(paused, epochs=epochs, new=new)
@@ -324,13 +351,13 @@ class CurveSearch:
             yield self._pool[index]
         if self._scores_new:
             for assignment in self._near(rng):
-                yield assignment, self._features.of(self._space.encode(assignment))
+                yield assignment, self._vector(self._space.encode(assignment))
 
     @cached_property
     def _pool(self) -> Sequence[tuple[Assignment, Floats]]:
         rng = np.random.default_rng([self._seed, _STREAM])
         drawn = [(draw_from_prior if index % 2 else draw_uniformly)(self._space, rng) for index in range(POOL)]
-        return [(assignment, self._features.of(self._space.encode(assignment))) for assignment in drawn]
+        return [(assignment, self._vector(self._space.encode(assignment))) for assignment in drawn]
 
     def _near(self, rng: np.random.Generator) -> Iterator[Assignment]:
         """Yield configurations near the best ones: on average two values are drawn again."""
@@ -358,8 +385,14 @@ class CurveSearch:
         rows = self._rows()
         if len(rows) < 2:
             return False
+        rows += [
+            (number, epoch, value)
+            for number, curve in self._earlier.items()
+            for epoch, value in (curve.observed or {}).items()
+        ]
         numbers, epochs, values = zip(*rows, strict=True)
         standardised = self._standardise(np.array(values))
+        self._highest = max(value for number, value in zip(numbers, standardised, strict=True) if number >= 0)
         inputs = self._inputs(numbers, epochs)
         if len(rows) >= self._fitted_at * REFIT + 2:
             self._model.fit(inputs, standardised)
@@ -393,7 +426,7 @@ class CurveSearch:
         return found
 
     def _inputs(self, numbers: Sequence[int], epochs: Sequence[int], new: Sequence[NDArray[np.float64]] = ()) -> Inputs:
-        rows = [self._curves[number].features for number in numbers] + list(new)
+        rows = [(self._curves if number >= 0 else self._earlier)[number].features for number in numbers] + list(new)
         times = np.log(np.maximum(epochs, 1)) / math.log(max(self._epochs, 2))
         return Inputs(
             features_ND=np.array(rows).reshape(len(rows), -1),

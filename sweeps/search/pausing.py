@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import optuna
@@ -14,6 +16,7 @@ from sweeps.files.sweep import SweepSpec
 from sweeps.search.curve_search import CurveSearch
 from sweeps.search.positions import Point
 from sweeps.search.promotion import Promotion
+from sweeps.search.warm_start import warm_curves
 from sweeps.stopping.curve_model import CurveModelRule
 from sweeps.stopping.rule import StoppingRule
 
@@ -87,8 +90,16 @@ class Pausing(Protocol):
         ...
 
 
-def pausing_of_spec(spec: SweepSpec, study: optuna.Study) -> Pausing | None:
-    """Return what decides about paused trials of a sweep; None if its pruner stops trials."""
+def pausing_of_spec(spec: SweepSpec, study: optuna.Study, *, runs: Path | None = None) -> Pausing | None:
+    """Return what decides about paused trials of a sweep; None if its pruner stops trials.
+
+    Args:
+        spec: The sweep.
+        study: Its study.
+        runs: The runs folder with the curves of `warm_start`; None to read none.
+    """
+    is_model = isinstance(spec.early_terminate, CurveModelRule)
+    warm = warm_curves(study, runs=runs, space=spec.space) if is_model and runs is not None else []
     limits = [limit for limit in (spec.run_cap, spec.space.proposals) if limit is not None]
     return pausing_of(
         spec.early_terminate,
@@ -99,6 +110,7 @@ def pausing_of_spec(spec: SweepSpec, study: optuna.Study) -> Pausing | None:
         run_cap=min(limits, default=None),
         maximize=spec.metric.goal == "maximize",
         study=study,
+        earlier=[(spec.space.encode(each.assignment), each.values) for each in warm],
     )
 
 
@@ -112,6 +124,7 @@ def pausing_of(
     run_cap: int | None,
     maximize: bool,
     study: optuna.Study,
+    earlier: Sequence[tuple[Point, Sequence[float]]] = (),
 ) -> Pausing | None:
     """Return what decides about paused trials under a rule; None if its pruner stops trials.
 
@@ -124,6 +137,7 @@ def pausing_of(
         run_cap: Maximum number of trials; None for no limit.
         maximize: Whether a larger value of the metric is better.
         study: Stores what the model has fitted.
+        earlier: Configurations of other sweeps, and the metric after each of their epochs.
     """
     if not isinstance(rule, CurveModelRule):
         return Promotion.of(rule, epochs=epochs, maximize=maximize)
@@ -135,6 +149,7 @@ def pausing_of(
         maximize=maximize,
         seed=seed,
         scores_new=method == "bayes",
+        earlier=earlier,
         fitted=study.user_attrs.get(FITTED),
         on_fit=lambda fitted: study.set_user_attr(FITTED, list(fitted)),
     )

@@ -126,7 +126,7 @@ class Book:
             "recorded": self.recorded,
         }
         study = study or self.study()
-        return Ledger(study, **{"pausing": plan.pausing(study)} | settings | self.options | options)
+        return Ledger(study, **{"pausing": plan.pausing(study, self.folder.runs)} | settings | self.options | options)
 
 
 IDENTIFY = Identifier(data_fingerprint="")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from sweep_fakes import book, epoch, next_trial
 
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.driver.estimate import preview
+from sweeps.driver.plan import warm_start_of
 from sweeps.search.curve_search import FIRST_POINTS
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import read_study
+from sweeps.search.pausing import pausing_of
 from sweeps.search.stored_trials import read_records
+from sweeps.search.warm_start import WARM_START
 
 EPOCHS = 8
 BASE = {"epochs": EPOCHS, "data": {"train_size": 300, "validation_size": 200}, "schedule": {"name": "step"}}
@@ -138,3 +143,49 @@ def test_the_preview_names_the_first_configurations_of_the_search(runs: Path) ->
 
     assert len(shown) == len(SPACE) + FIRST_POINTS
     assert [record.config_id for record in ledger.records][: len(shown)] == shown
+
+
+def test_curves_of_another_sweep_guide_the_search(runs: Path) -> None:
+    rates = [0.001, 0.002, 0.004, 0.008, 0.01, 0.02, 0.05, 0.1]
+
+    def mean_accuracy(earlier: list[tuple[Any, list[float]]]) -> float:
+        tiny = sweep(runs / str(len(earlier)), parameters={"optimizer.lr": SPACE["optimizer.lr"]}, run_cap=8)
+        study = tiny.study()
+        pausing = pausing_of(
+            tiny.spec.early_terminate,
+            space=tiny.spec.space,
+            method="bayes",
+            seed=0,
+            epochs=EPOCHS,
+            run_cap=8,
+            maximize=True,
+            study=study,
+            earlier=earlier,
+        )
+        ledger = tiny.open(study=study, pausing=pausing)
+        run(ledger)
+        chosen = ledger.records[1 + FIRST_POINTS :]
+        return statistics.fmean(accuracy(record, EPOCHS) for record in chosen)
+
+    def height(rate: float, after: int) -> float:
+        return (0.8 - 0.3 * abs(math.log10(rate) + 2)) * (1 - 0.6**after)
+
+    known = [({"optimizer.lr": rate}, [height(rate, after) for after in range(1, EPOCHS + 1)]) for rate in rates]
+    assert mean_accuracy(known) > mean_accuracy([]) + 0.03
+
+
+def test_the_model_reads_the_curves_of_a_warm_start(runs: Path) -> None:
+    first = sweep(runs, name="first")
+    run(first.open())
+    second = sweep(runs, name="second", warm_start=["first"])
+    study = second.study()
+    warm = warm_start_of(second.spec)
+    assert warm is not None
+    # The fake epochs end in the future.
+    study.set_user_attr(WARM_START, replace(warm(second.folder.runs), at=math.inf).stored)
+
+    ledger = second.open(study=study)
+    run(ledger)
+
+    assert len(ledger._pausing._earlier) > 5  # type: ignore[union-attr]
+    assert any(record.outcome is Outcome.COMPLETE for record in ledger.records)
