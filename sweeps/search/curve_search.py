@@ -8,6 +8,7 @@ expected improvement after the last epoch: they refine what is known.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -115,6 +116,7 @@ class CurveSearch:
         self._scores_new = scores_new
         self._curves: dict[int, _Curve] = {}
         self._paused: set[int] = set()
+        self._tried: set[str] = set()
         self._earlier = {
             _EARLIER - index: _Curve(
                 features=np.append(self._features.of(point), 1.0),
@@ -143,6 +145,7 @@ class CurveSearch:
     def begin(self, number: int, point: Point) -> None:
         """Add a trial."""
         self._curves[number] = _Curve(features=self._vector(point), point=dict(point), observed={})
+        self._tried.add(self._identity(point))
 
     def _vector(self, point: Point) -> Floats:
         features = self._features.of(point)
@@ -228,7 +231,7 @@ class CurveSearch:
             if index < len(paused):
                 return Decision(trial=paused[index])
             assignment = new[index - len(paused)][0]
-            if not self._scores_new or self._is_allowed(assignment):
+            if not self._scores_new or self._is_new(assignment):
                 return Decision(new=assignment if self._scores_new else None, starts_new=True)
         return Decision(starts_new=may_start)
 
@@ -270,8 +273,14 @@ class CurveSearch:
     def _rest(self, number: int) -> int:
         return self._epochs - self._curves[number].epochs
 
-    def _is_allowed(self, assignment: Assignment) -> bool:
-        return self._space.allows(assignment) and not self._space.conditions.refusals(self._space.config(assignment))
+    def _is_new(self, assignment: Assignment) -> bool:
+        """Return whether a configuration is untried and allowed."""
+        if self._identity(self._space.encode(assignment)) in self._tried or not self._space.allows(assignment):
+            return False
+        return not self._space.conditions.refusals(self._space.config(assignment))
+
+    def _identity(self, point: Point) -> str:
+        return json.dumps(self._space.normalized(point), sort_keys=True)
 
     @property
     def _observations(self) -> int:

@@ -20,7 +20,7 @@ from sweeps.search.curve_search import FIRST_POINTS
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import read_study
 from sweeps.search.pausing import pausing_of
-from sweeps.search.stored_trials import read_records
+from sweeps.search.stored_trials import DUPLICATE_OF, read_records
 from sweeps.search.warm_start import WARM_START
 
 EPOCHS = 8
@@ -189,3 +189,13 @@ def test_the_model_reads_the_curves_of_a_warm_start(runs: Path) -> None:
 
     assert len(ledger._pausing._earlier) > 5  # type: ignore[union-attr]
     assert any(record.outcome is Outcome.COMPLETE for record in ledger.records)
+
+
+def test_no_configuration_is_chosen_twice(runs: Path) -> None:
+    space = {"optimizer.lr": SPACE["optimizer.lr"], "data.batch_size": {"values": [32, 64]}}
+    tiny = sweep(runs, parameters=space, run_cap=30)
+
+    run(tiny.open())
+
+    trials = read_study(tiny.folder).get_trials()
+    assert not any(DUPLICATE_OF in trial.user_attrs for trial in trials)
