@@ -13,7 +13,6 @@ from sweeps.core.trial import Outcome
 from sweeps.files.parameter import Assignment
 from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
-from sweeps.search.curve_search import CurveSearch
 from sweeps.search.positions import Point
 from sweeps.search.promotion import Promotion
 from sweeps.search.warm_start import warm_curves
@@ -141,6 +140,9 @@ def pausing_of(
     """
     if not isinstance(rule, CurveModelRule):
         return Promotion.of(rule, epochs=epochs, maximize=maximize)
+    # Imported here: scipy takes a second.
+    from sweeps.search.curve_search import CurveSearch
+
     return CurveSearch(
         space,
         milestones=rule.milestones(epochs=epochs),

@@ -254,13 +254,14 @@ def reached_server(scheme: str, server: Server, folder: Path) -> dict[str, Any]:
 
 
 def reached_command(server: Server, folder: Path) -> dict[str, Any]:
+    told = folder / "told"
     path = program(
         folder,
         f"cd {folder}; cat >> told; echo >> told; [ ! -e refuse ] || exit 3; [ ! -e hang ] || sleep 2",
     )
     return {
         "text": f"{path} {SECRET}",
-        "heard": lambda: len((folder / "told").read_text(encoding="utf-8").splitlines()),
+        "heard": lambda: len(told.read_text(encoding="utf-8").splitlines()) if told.exists() else 0,
         "refuse": (folder / "refuse").touch,
         "hang": (folder / "hang").touch,
     }

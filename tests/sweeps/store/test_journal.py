@@ -391,7 +391,10 @@ def test_an_append_on_a_full_disk_leaves_complete_lines(runs: Path, monkeypatch:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert journal.path.read_bytes() == before
-    ledger.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
+    # The driver ends. The next one receives the epoch again.
+    resumed = tiny.open()
+    assert next_trial(resumed).number == number
+    resumed.receive(number, TrialMessage(epoch=epoch(1, 0.5)))
     assert [json.loads(line) for line in journal.lines()]
     assert len(tiny.open().records[0].epochs) == 1
 

@@ -198,12 +198,12 @@ def test_the_data_are_the_same_for_all_trials_of_a_sweep(tmp_path: Path) -> None
 
 
 def test_a_network_of_ten_outputs_is_refused_for_three_classes(tmp_path: Path, cli: Cli) -> None:
-    Path("nets.py").write_text(
+    Path("ten_outputs.py").write_text(
         "from torch import nn\n\nclass Ten(nn.Sequential):\n    def __init__(self):\n"
         "        super().__init__(nn.Flatten(), nn.LazyLinear(10))\n"
     )
     values = spec()
-    values["base"] = values["base"] | {"model": {"name": "nets:Ten"}}
+    values["base"] = values["base"] | {"model": {"name": "ten_outputs:Ten"}}
 
     result = cli("run", write_yaml(tmp_path, values), "--backend", "inline", "--runs", "runs")
 
