@@ -72,8 +72,9 @@ class Decision:
     trial: int | None = None
     """The paused trial to continue."""
     new: Assignment | None = None
-    """The configuration to start; None with `starts_new` if a sampler shall propose it."""
+    """The configuration of the new trial; None if a sampler shall propose it."""
     starts_new: bool = False
+    """Whether a new trial may start if there is no `trial`, or no time for it."""
     ends: bool = False
     """Whether the budget is spent."""
 
@@ -132,7 +133,7 @@ class CurveSearch:
         groups = self._features.groups
         self._model = CurveModel([*groups, len(space.parameters)] if earlier else groups)
         self._fitted_at, self._on_fit = 0, on_fit
-        # Without the curves of another sweep, which was deleted, the model has a parameter less.
+        # A wider space has more parameters, and the model has one less after the sweep of the warm start was deleted.
         if fitted is not None and len(fitted) == 1 + len(self._model.hyperparameters):
             self._fitted_at, self._model.hyperparameters = int(fitted[0]), np.array(fitted[1:])
         self._conditioned: tuple[int, int] | None = None
@@ -187,7 +188,7 @@ class CurveSearch:
         return self._decision(may_start=may_start).trial
 
     def may_start_new(self) -> bool:
-        """Return whether the last decision was to start a new trial."""
+        """Return whether a new trial may start after the last decision."""
         return self._decided is None or self._decided[1].starts_new
 
     def proposal(self) -> Assignment | None:
@@ -204,13 +205,14 @@ class CurveSearch:
         return {number: self._sign * float(value) for number, value in zip(complete, values, strict=True)}
 
     def _decision(self, *, may_start: bool) -> Decision:
-        state = (len(self._curves), self._observations, self._spent, frozenset(self._paused), may_start)
+        ended = sum(not curve.may_continue for curve in self._curves.values())
+        state = (len(self._curves), ended, self._observations, self._spent, frozenset(self._paused), may_start)
         if self._decided is None or self._decided[0] != state:
             self._decided = (state, self._decide(may_start=may_start))
         return self._decided[1]
 
     def _decide(self, *, may_start: bool) -> Decision:
-        best, free = self._best(), self._free
+        best, free, may_add = self._best(), self._free, may_start
         may_start = may_start and (self._milestone_after(0) <= free or not self._curves)
         paused = [
             number
@@ -220,16 +222,16 @@ class CurveSearch:
             or self._milestone_after(self._curves[number].epochs) - self._curves[number].epochs <= free
         ]
         if self._curves and (free <= 0 or not (paused or may_start)):
-            return self._last_decision(may_start=may_start)
+            return self._last_decision(may_start=may_add)
         if may_start and len(self._curves) < self.first_points:
             return Decision(new=self.first_point(len(self._curves)), starts_new=True)
         if not self._update():
-            return Decision(trial=paused[0] if paused else None, starts_new=may_start and not paused)
+            return Decision(trial=paused[0] if paused else None, starts_new=may_start)
         rng = np.random.default_rng([self._seed, len(self._curves), _STREAM, self._observations, self._spent])
         new = list(self._candidates(rng)) if may_start else []
         for index in np.argsort(-self._scores(paused, [point for _, point in new], rng), kind="stable"):
             if index < len(paused):
-                return Decision(trial=paused[index])
+                return Decision(trial=paused[index], starts_new=may_start)
             assignment = new[index - len(paused)][0]
             if not self._scores_new or self._is_new(assignment):
                 return Decision(new=assignment if self._scores_new else None, starts_new=True)

@@ -102,7 +102,7 @@ class Book:
     def folder(self) -> SweepFolder:
         return SweepFolder(self.runs, self.spec.name)
 
-    def study(self, *, new: bool = False) -> optuna.Study:
+    def study(self, *, new: bool = False, widen: bool = False) -> optuna.Study:
         """Return the study in the journal as the next driver opens it."""
         plan = plan_of_sweep(self.spec)
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -112,6 +112,7 @@ class Book:
             metric=plan.metric,
             pruner=plan.early_terminate.pruner(epochs=plan.epochs),
             new=new,
+            widen=widen,
         )
 
     def open(self, *, study: optuna.Study | None = None, **options: Any) -> Ledger:

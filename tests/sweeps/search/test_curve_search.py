@@ -16,7 +16,7 @@ from sweep_fakes import book, epoch, next_trial
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
 from sweeps.driver.estimate import preview
 from sweeps.driver.plan import warm_start_of
-from sweeps.search.curve_search import FIRST_POINTS
+from sweeps.search.curve_search import FIRST_POINTS, CurveSearch
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import read_study
 from sweeps.search.pausing import pausing_of
@@ -199,3 +199,41 @@ def test_no_configuration_is_chosen_twice(runs: Path) -> None:
 
     trials = read_study(tiny.folder).get_trials()
     assert not any(DUPLICATE_OF in trial.user_attrs for trial in trials)
+
+
+def test_after_a_failed_trial_a_small_search_tries_another_one(runs: Path) -> None:
+    ledger = sweep(runs, run_cap=2).open()
+    ledger.finish(next_trial(ledger).number, Outcome.FAILED, error="broken")
+
+    run(ledger)
+
+    assert [record.outcome for record in ledger.records] == [Outcome.FAILED, Outcome.COMPLETE]
+    assert ledger.is_done
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.DIVERGED])
+def test_the_end_of_a_trial_without_an_epoch_changes_the_decision(outcome: Outcome, runs: Path) -> None:
+    search = CurveSearch(
+        sweep(runs).spec.space, milestones=(1, 2, 4), epochs=8, budget=8, maximize=True, seed=0, scores_new=True
+    )
+    for number in (0, 1):
+        search.begin(number, {})
+    search.enter(0, epoch=1, value=0.5)
+    search.pause(0, epoch=1, value=0.5)
+    assert search.next(may_start=True, is_closing=False) is None, "the other one may need the rest of the budget"
+
+    search.end(1, outcome)
+
+    assert search.next(may_start=True, is_closing=False) == 0
+
+
+def test_a_search_continues_in_a_space_with_another_parameter(runs: Path) -> None:
+    tiny = sweep(runs, run_cap=6)
+    run(tiny.open())
+    wider = SPACE | {"data.batch_size": {"values": [32, 64, 128]}}
+    tiny.spec = tiny.spec.model_validate(tiny.spec.model_dump(exclude_unset=True) | {"parameters": wider, "run_cap": 9})
+
+    ledger = tiny.open(study=tiny.study(widen=True))
+    run(ledger)
+
+    assert len(ledger.records) > 6
