@@ -115,7 +115,7 @@ class LikelyReplicates:
     def may_continue(self, record: TrialRecord) -> bool:
         return self._deadline.may_continue(record)
 
-    def finishing(self) -> Sequence[int]:
+    def finishing(self, *, is_closing: bool = False) -> Sequence[int]:
         return ()
 
     def must_yield(self, record: TrialRecord) -> bool:

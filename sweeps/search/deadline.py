@@ -54,8 +54,12 @@ class Gate(Protocol):
         """Return whether a paused or interrupted trial may continue."""
         ...
 
-    def finishing(self) -> Sequence[int]:
-        """Return the trials to train to their last epoch, because there is no time for others; the best first."""
+    def finishing(self, *, is_closing: bool = False) -> Sequence[int]:
+        """Return the trials to train to their last epoch, because there is no time for others; the best first.
+
+        Args:
+            is_closing: Whether no other trial can begin or continue, although there may be time for one.
+        """
         ...
 
     def must_yield(self, record: TrialRecord) -> bool:
@@ -76,7 +80,7 @@ class AlwaysOpen:
     def may_continue(self, record: TrialRecord) -> bool:
         return True
 
-    def finishing(self) -> Sequence[int]:
+    def finishing(self, *, is_closing: bool = False) -> Sequence[int]:
         return ()
 
     def must_yield(self, record: TrialRecord) -> bool:
@@ -250,9 +254,9 @@ class Deadline:
             return fits and (record.replicate_of is None or self._is_wanted(record))
         return not self.is_finishing and self._fits(self._start_seconds() + self._segment_left(record))
 
-    def finishing(self) -> Sequence[int]:
-        """Return the trials to train to their last epoch, because no new one fits; the best first."""
-        if self.may_begin():
+    def finishing(self, *, is_closing: bool = False) -> Sequence[int]:
+        """Return the trials to train to their last epoch, because no new one fits or can begin; the best first."""
+        if not is_closing and self.may_begin():
             return ()
         if self._settled is None:
             self._settled = self._schedule().affordable() or _Reserve(1, 0)

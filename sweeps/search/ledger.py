@@ -10,7 +10,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -252,8 +252,8 @@ class Ledger:
         if self._next_paused(is_closing=True) is not None:
             return False
         # A finite space with invalid combinations has fewer trials than combinations.
-        spent = self._study.user_attrs.get(SPENT)
-        return len(self._records) >= target or (spent is not None and len(self._records) == spent)
+        is_full = len(self._records) >= target or len(self._records) == self._study.user_attrs.get(SPENT)
+        return is_full and self._first_paused(self._gate.finishing(is_closing=True)) is None
 
     @property
     def gave_up(self) -> bool:
@@ -337,11 +337,16 @@ class Ledger:
             if recorded is None:
                 return record
             self._reuse_result(record.number, recorded)
-        if (paused := next((number for number in self._gate.finishing() if number in self._paused), None)) is not None:
+        if (paused := self._first_paused(self._gate.finishing())) is not None:
             return self._continue(paused)
         if self.live:
             return None
         if (paused := self._next_paused(is_closing=True)) is not None:
+            return self._continue(paused)
+        finishing = self._gate.finishing(is_closing=True)
+        if (pending := self._pending.next(live=0, may_start=finishing.__contains__)) is not None:
+            return self._update(pending, outcome=Outcome.RUNNING)
+        if (paused := self._first_paused(finishing)) is not None:
             return self._continue(paused)
         self._end_paused()
         self._note_expected()
@@ -354,6 +359,9 @@ class Ledger:
         may_start = self._may_add and not is_closing and self._gate.may_begin()
         number = self._pausing.next(may_start=may_start, is_closing=is_closing)
         return number if number is not None and self._may_continue(number) else None
+
+    def _first_paused(self, numbers: Iterable[int]) -> int | None:
+        return next((number for number in numbers if number in self._paused), None)
 
     def _may_continue(self, number: int) -> bool:
         return self._gate.may_continue(self._records[number])

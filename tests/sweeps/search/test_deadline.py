@@ -18,18 +18,24 @@ from sweep_fakes import IDENTIFY
 from cifar_core.config import TrainingConfig
 from sweeps.core.results import EpochResult
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
+from sweeps.files.parameter import Parameter
 from sweeps.files.settings import Metric, Replicates
+from sweeps.files.space import SearchSpace
 from sweeps.search.confirming import LikelyReplicates, SearchAndReplicates
 from sweeps.search.deadline import Deadline
 from sweeps.search.ledger import Ledger
-from sweeps.search.promotion import Promotion
+from sweeps.search.pausing import pausing_of
 from sweeps.search.proposers import Proposal
 from sweeps.search.replicates import candidates_to_confirm
+from sweeps.stopping.never import Never
+from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
 
 PAUSE: dict[str, Any] = {"type": "asha", "min_epochs": 1, "reduction_factor": 2}
 STOP: dict[str, Any] = {**PAUSE, "mode": "stop"}
 NONE: dict[str, Any] = {"type": "none"}
+MODEL: dict[str, Any] = {"type": "curve_model"}
+SPACE = SearchSpace(parameters={"optimizer.lr": Parameter.model_validate({"min": 1e-6, "max": 1e-2})}, base={})
 MOST_TRIALS = 2_000
 
 
@@ -103,8 +109,8 @@ def carry_out(
         replicates=replicates,
     )
 
-    def ledger(proposer: Any, gate: Any, promotion: Promotion | None, pruner: optuna.pruners.BasePruner) -> Ledger:
-        study = optuna.create_study(direction="maximize", pruner=pruner)
+    def ledger(proposer: Any, gate: Any, rule: StoppingRule) -> Ledger:
+        study = optuna.create_study(direction="maximize", pruner=rule.pruner(epochs=epochs))
         return Ledger(
             study,
             sweep="tiny",
@@ -112,20 +118,17 @@ def carry_out(
             proposer=proposer,
             run_cap=run_cap if proposer.searches else None,
             identify=IDENTIFY,
-            pausing=promotion,
+            pausing=pausing_of(
+                rule, space=SPACE, method="random", seed=0, epochs=epochs, run_cap=run_cap, maximize=True, study=study
+            ),
             gate=gate,
         )
 
-    search = ledger(
-        Endless(epochs),
-        deadline,
-        Promotion.of(parsed, epochs=epochs, maximize=True),
-        parsed.pruner(epochs=epochs),
-    )
+    search = ledger(Endless(epochs), deadline, parsed)
     likely = LikelyReplicates(
         deadline, replicates or Replicates(), key_of=lambda config: IDENTIFY(config).key, used_seeds=lambda: [0]
     )
-    again = ledger(likely, likely, None, optuna.pruners.NopPruner())
+    again = ledger(likely, likely, Never())
     both = search if replicates is None else SearchAndReplicates(search, again, deadline=deadline)
     course = Course(search=(), replicates=(), seconds=0.0)
     ends: list[tuple[float, int, int, int]] = []
@@ -280,3 +283,25 @@ def test_run_cap_ends_the_search_before_the_budget_does(rule: dict[str, Any]) ->
     assert len(course.search) == 6
     assert course.seconds < 200
     assert sum(record.outcome is Outcome.COMPLETE for record in course.replicates) >= 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "budget", "run_cap", "seeds"), [(PAUSE, 21.6, 6, 0), (PAUSE, 33.4, 2, 2), (MODEL, 37.6, None, 2)]
+)
+def test_the_best_is_completed_when_no_other_trial_can_begin(
+    rule: dict[str, Any], budget: float, run_cap: int | None, seeds: int
+) -> None:
+    replicates = Replicates(top=1, seeds=seeds) if seeds else None
+
+    course = carry_out(budget, rule=rule, run_cap=run_cap, replicates=replicates)
+
+    assert course.complete()
+    assert course.seconds <= budget
+    assert len(course.replicates) == seeds
+
+
+def test_a_slot_searches_on_if_the_chosen_trial_takes_too_long() -> None:
+    course = carry_out(60, rule=MODEL, slots=2, epochs=27)
+
+    assert course.complete()
+    assert 56 < course.seconds <= 60
