@@ -283,7 +283,7 @@ def _replicates(
         recorded=SearchResults(recorded),
         gate=likely,
     )
-    return ReplicateRuns(plan=plan_of_confirmation(plan), ledger=ledger, open_tracker=open_tracker)
+    return ReplicateRuns(plan=plan_of_confirmation(plan), ledger=ledger, gate=likely, open_tracker=open_tracker)
 
 
 def _recorded_data(plan: RunPlan) -> RecordedData:

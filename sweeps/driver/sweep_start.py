@@ -86,6 +86,9 @@ class SweepStart:
     @property
     def is_done(self) -> bool:
         """Whether there is nothing to train or measure."""
+        has_time = self._budget is not None and not self._budget.deadline.is_over
+        if has_time and self._replicates is not None and self._replicates.are_left:
+            return False
         return self._ledger.is_done and not (self._plan.tested and any(map(_lacks_test, self.records)))
 
     def state(self, *, slots: int = 1) -> SweepState:
@@ -115,9 +118,11 @@ class SweepStart:
             # Now, since it takes seconds that the end of the budget does not have.
             replicates.tracker = replicates.open_tracker(replicates.ledger.records)
         if not self.is_done and self._stopping.reason is None:
+            is_used_up = False  # also after an error
             try:
                 with self._stopping.at_once():
                     self._train(tracker, notifier, dry_runs=dry_runs)
+                is_used_up = self._is_used_up()
             except DiskFullError as error:
                 self._stopping.request("disk full", str(error))
             finally:
@@ -125,7 +130,7 @@ class SweepStart:
                 if replicates is not None:
                     replicates.ledger.interrupt()
                 if self._budget is not None:
-                    self._budget.end(is_used_up=self._is_used_up())
+                    self._budget.end(is_used_up=is_used_up)
         status: Literal["KILLED", "FINISHED"] = "KILLED" if self._stopping.reason else "FINISHED"
         tracker.close(status, description=describe_run(self._plan, self.records))
         if replicates is not None and replicates.tracker is not None:
@@ -134,10 +139,9 @@ class SweepStart:
 
     def _is_used_up(self) -> bool:
         """Return whether the training ended because nothing more fits into the time budget."""
-        assert self._budget is not None
-        if self._stopping.reason is not None:
+        if self._budget is None or self._stopping.reason is not None:
             return self._stopping.reason == "budget"
-        return self._budget.deadline.is_finishing or self._ledger.remaining != 0
+        return self._ledger.remaining != 0 or not self._budget.deadline.may_begin()
 
     def summary(self, *, unwritten: int = 0) -> RunSummary:
         """Return the summary of this start."""

@@ -14,7 +14,7 @@ from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.plan import RunPlan
 from sweeps.record.writer import Tracker
 from sweeps.search.confirming import SearchAndReplicates
-from sweeps.search.deadline import Deadline
+from sweeps.search.deadline import Deadline, Gate
 from sweeps.search.ledger import Ledger
 from sweeps.search.replicates import candidates_to_confirm
 from sweeps.search.state import SweepState, TimeLeft
@@ -119,9 +119,16 @@ class ReplicateRuns:
 
     plan: RunPlan
     ledger: Ledger
+    gate: Gate
+    """The gate of the ledger."""
     open_tracker: Callable[[Sequence[TrialRecord]], Tracker]
     """Opens the record of the replicates."""
     tracker: Tracker | None = None
+
+    @property
+    def are_left(self) -> bool:
+        """Whether there are replicates to train, as after a driver that was stopped at the end of its search."""
+        return any(record.outcome is Outcome.INTERRUPTED for record in self.ledger.records) or self.gate.may_begin()
 
     def write(self, record: TrialRecord) -> None:
         """Write the newest state of a replicate."""

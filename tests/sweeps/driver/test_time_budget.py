@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 from sweep_fakes import Cli, sweeps_process, write_yaml
 
+from sweeps.backends.inline import InlineBackend
+from sweeps.core.errors import SweepError
 from sweeps.core.trial import Outcome
 from sweeps.driver.time_budget import ENDED, SPENT
+from sweeps.search.confirming import LikelyReplicates
 from sweeps.search.opening import read_study
 from sweeps.search.replicates import candidates_to_confirm
 from sweeps.search.state import read_state
@@ -138,6 +141,38 @@ def test_under_ray_replicates_are_trained_in_the_same_start(tmp_path: Path, runs
     check_confirmed(runs)
     assert spent(runs) < 95
     assert {record.outcome for record in read_state(runs, "timed").replicates} == {Outcome.COMPLETE}
+
+
+def test_an_error_does_not_use_up_the_budget(
+    runs: Path, inline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: InlineBackend, *arguments: object, **options: object) -> None:
+        raise SweepError("Ray cannot be reached")
+
+    monkeypatch.setattr(InlineBackend, "train", fail)
+
+    result = inline(budget="20s")
+
+    assert result.exit_code == 2
+    study = read_study(SweepFolder(runs, "timed"))
+    assert ENDED not in study.user_attrs
+    assert study.user_attrs[SPENT] < 20
+
+
+def test_replicates_that_are_missing_at_a_start_are_trained(
+    runs: Path, inline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(LikelyReplicates, "_next", lambda self: None)
+        assert inline(budget="90s", run_cap=5).exit_code == 0
+    assert not read_state(runs, "timed").replicates
+
+    assert inline(budget="90s", run_cap=5).exit_code == 0
+
+    check_confirmed(runs)
+    study = read_study(SweepFolder(runs, "timed"))
+    assert ENDED not in study.user_attrs, "there is time for more trials"
+    assert "Nothing to train" in inline(budget="90s", run_cap=5).output
 
 
 def test_a_run_needs_a_number_of_trials_or_a_time(inline: Callable[..., Any]) -> None:
