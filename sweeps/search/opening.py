@@ -32,6 +32,7 @@ from sweeps.search.stored_trials import (
     FIRST_NUMBER,
     FORMAT_OF,
     OUTCOME,
+    WIDENS,
     epoch_attribute,
     name_in_record,
 )
@@ -90,22 +91,21 @@ def open_study(
     if former is not None and (refusal := _not_continued(former, storage, folder, definition, widen=widen)):
         raise refusal
     current = former if number is None else stored[known[number]]
+    differences: list[str] = []
     if current is not None:
         differences = _code_changes(current, storage, sources or {}, only_trained=not new)
         if differences and not new:
             copies = f" Copies of the earlier code are in {folder.path / 'code'}."
             raise _study_changed(folder, "with other code", differences, definition=definition, more=copies)
-    if number is not None:
-        if differences:
-            number += 1
-        elif new:
-            echo(
-                f"--new had no effect: {folder.sweep} has the same space, base and metric as before and is resumed. To "
-                f"start again, change `name` in the file, or delete the runs with `sweeps rm {folder.sweep}`."
-            )
-    if number is None:
-        lost = [generation(trial.study, of=base) for trial in recorded()]
-        number = max((found + 1 for found in lost if found is not None), default=0)
+    if number is None or differences:
+        taken = [*_taken_names(stored.values()), *(trial.study for trial in recorded())]
+        generations = (generation(each, of=base) for each in taken)
+        number = max((found + 1 for found in generations if found is not None), default=0)
+    elif new:
+        echo(
+            f"--new had no effect: {folder.sweep} has the same space, base and metric as before and is resumed. To "
+            f"start again, change `name` in the file, or delete the runs with `sweeps rm {folder.sweep}`."
+        )
     name = name_of_generation(base, number)
     if former is not None:
         _continue(former, storage, definition, name=name, echo=echo)
@@ -118,6 +118,12 @@ def open_study(
     if former is not None:
         optuna.delete_study(study_name=former.study_name, storage=storage)
     return study
+
+
+def _taken_names(stored: Iterable[StoredStudy]) -> Iterator[str]:
+    """Yield the names that a new study must not have: also those of former studies, whose trials others continue."""
+    for study in stored:
+        yield from (study.study_name, name_in_record(study), study.user_attrs.get(WIDENS, ""))
 
 
 def _delete_leftovers(storage: optuna.storages.BaseStorage, folder: SweepFolder) -> None:

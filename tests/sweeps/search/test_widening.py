@@ -171,6 +171,19 @@ def test_a_widened_search_has_the_same_records(runs: Path) -> None:
     assert list(read_records(read_study(search.folder), sweep="tiny")) == before
 
 
+def test_a_new_search_in_the_former_space_is_another_study(runs: Path) -> None:
+    search = begun(runs)
+    narrow = search.spec
+    names = {name_in_record(widened(search))}
+    search.spec = narrow
+
+    again = search.study(new=True)
+    next_trial(search.open(study=again))
+
+    assert name_in_record(again) not in names
+    assert len(search.study().get_trials(deepcopy=False)) == 1, "it is not taken for a study that was continued"
+
+
 def test_the_sampler_reads_the_former_trials_in_the_wider_space(runs: Path) -> None:
     search = begun(runs)
     rates = [trial.params["optimizer.lr"] for trial in read_study(search.folder).get_trials(deepcopy=False)]
