@@ -6,7 +6,6 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any
 
 MAX_LENGTH = 400
@@ -34,7 +33,7 @@ _BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.FloorDiv: _arithmetic(operator.floordiv),
     ast.Mod: _arithmetic(operator.mod),
     # In floats, so that no number of the file can need unlimited memory.
-    ast.Pow: _arithmetic(lambda base, exponent: float(base) ** float(exponent)),
+    ast.Pow: _arithmetic(math.pow),
 }
 _COMPARED: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
@@ -69,6 +68,8 @@ class Constraint:
             raise ConstraintError(f"has {len(text)} characters, and a condition at most {MAX_LENGTH}")
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
+            self.text = ast.unparse(self._tree)
+            """The condition, equal for equal conditions with other spaces or brackets."""
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             raise ConstraintError(f"{text!r} is not a condition such as 'model.width * epochs <= 800'") from None
         self.names: tuple[str, ...] = tuple(dict.fromkeys(self._checked(self._tree)))
@@ -78,22 +79,17 @@ class Constraint:
         if not self.names:
             raise ConstraintError(f"{text!r} names no parameter, so that it is the same for all configurations")
 
-    @cached_property
-    def text(self) -> str:
-        """The condition, equal for equal conditions with other spaces or brackets."""
-        return ast.unparse(self._tree)
-
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Return whether it holds for values by name, of which none may be missing.
 
-        A number that cannot be computed, as with a division by zero, makes it false.
+        A number that cannot be computed, as with a division by zero or the root of a negative one, makes it false.
 
         Raises:
             ConstraintError: values of these types cannot be compared or computed with.
         """
         try:
             return bool(self._value(self._tree, values))
-        except (ZeroDivisionError, OverflowError):
+        except (ArithmeticError, ValueError):
             return False
         except TypeError as error:
             shown = ", ".join(f"{name} is {values[name]!r}" for name in self.names)
@@ -111,7 +107,7 @@ class Constraint:
             return 0.0
         try:
             found = self._excess(self._tree, values)
-        except (ZeroDivisionError, OverflowError):
+        except (ArithmeticError, ValueError):
             return 1.0
         return max(found, SMALLEST) if math.isfinite(found) else 1.0
 

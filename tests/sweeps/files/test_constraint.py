@@ -90,3 +90,13 @@ def test_the_excess_is_zero_exactly_where_it_holds(text: str, a: float, b: float
 
 def test_a_nan_violates_a_limit() -> None:
     assert Constraint("a < 1").excess({"a": float("nan")}) == 1
+
+
+@pytest.mark.parametrize("text", ["x ** 0.5 < 1", "1 / (x + 2) < 1", "x ** 1001 < 1e9 ** 99"])
+def test_a_number_that_cannot_be_computed_violates_a_condition(text: str) -> None:
+    assert Constraint(text).excess({"x": -2}) == 1.0
+
+
+def test_a_condition_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(ConstraintError, match="is not a condition"):
+        Constraint("-" * 390 + "x < 1")
