@@ -54,6 +54,7 @@ from sweeps.files.space_check import (
 )
 from sweeps.files.wandb import Translation, is_wandb, translated
 from sweeps.files.yaml_file import Document, flatten, read_yaml
+from sweeps.stopping.curve_model import CurveModelRule
 from sweeps.stopping.never import Never
 from sweeps.stopping.rule import StoppingRule
 from sweeps.stopping.rules import parse_rule
@@ -231,8 +232,11 @@ class SweepSpec(FileOfOwnCode):
         ]
 
     def _stopping_errors(self, space: SearchSpace) -> list[str]:
-        """Return an error for each parameter that cannot be searched with early stopping."""
+        """Return an error for each parameter and setting that cannot be combined with early stopping."""
         errors = []
+        if isinstance(self.early_terminate, CurveModelRule) and (self.method == "grid" or self.metrics):
+            what = "starts only some combinations of a grid" if self.method == "grid" else "has one objective"
+            errors.append(f"early_terminate.type: curve_model {what}. Use type: asha")
         if self.early_terminate.needs_epochs and not self.expected_epochs:
             errors.append(
                 f"early_terminate.type: {self.early_terminate.type} needs the number of results of a trial. Write "

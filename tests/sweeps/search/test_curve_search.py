@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sweep_fakes import book, epoch, next_trial
 
 from sweeps.core.trial import Outcome, TrialMessage, TrialRecord
@@ -237,3 +238,15 @@ def test_a_search_continues_in_a_space_with_another_parameter(runs: Path) -> Non
     run(ledger)
 
     assert len(ledger.records) > 6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "grid", "parameters": {"optimizer.lr": {"values": [0.01, 0.1]}}},
+        {"metrics": [{"name": "val_accuracy", "goal": "maximize"}, {"name": "optimizer.lr", "goal": "minimize"}]},
+    ],
+)
+def test_a_grid_and_several_objectives_are_refused(changes: dict[str, Any], runs: Path) -> None:
+    with pytest.raises(ValidationError, match=r"early_terminate\.type: curve_model .*Use type: asha"):
+        sweep(runs, **changes)
