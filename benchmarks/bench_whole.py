@@ -207,7 +207,7 @@ def accuracy(config: dict[str, Any], seed: int) -> float:
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """Return each search, and the mean accuracy of its configurations under new seeds."""
-    minutes = (3.0,) if quick else MINUTES
+    minutes = (1.0,) if quick else MINUTES
     searches = []
     for seed in SEARCH_SEEDS[:1] if quick else SEARCH_SEEDS:
         for tool in TOOLS:  # A B A B

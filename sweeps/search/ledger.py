@@ -165,6 +165,10 @@ class Ledger:
         failed = [record for record in self.records if record.outcome is Outcome.FAILED]
         candidates = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
         self._to_retry = [number for number in candidates if not self._is_replaced(number)]
+        if self._records and self.is_done:
+            # The last driver may have failed between its last trial and this.
+            self._end_paused()
+            self._note_expected()
 
     def _resume(self, frozen: FrozenTrial) -> None:
         trial = live_trial(self._study, frozen)

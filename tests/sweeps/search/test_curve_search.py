@@ -250,3 +250,18 @@ def test_a_search_continues_in_a_space_with_another_parameter(runs: Path) -> Non
 def test_a_grid_and_several_objectives_are_refused(changes: dict[str, Any], runs: Path) -> None:
     with pytest.raises(ValidationError, match=r"early_terminate\.type: curve_model .*Use type: asha"):
         sweep(runs, **changes)
+
+
+def test_a_driver_killed_after_the_last_epoch_loses_no_expected_value(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = sweep(runs)
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "_end_paused", lambda self: None)
+        patched.setattr(Ledger, "_note_expected", lambda self: None)
+        run(tiny.open())
+
+    records = tiny.open().records
+
+    assert all(record.outcome is not Outcome.PAUSED for record in records)
+    assert any(record.expected_value is not None for record in records)

@@ -29,8 +29,10 @@ BASE = {"epochs": EPOCHS, "data": {"train_size": 300, "validation_size": 200}}
 
 
 def search(runs: Path, *, cap: int | None = None, early: dict[str, Any] = EARLY, rates: list[float] = RATES) -> Book:
-    """Return a grid over learning rates: the larger the rate, the better."""
+    """Return a search of learning rates, a grid if the rule allows it: the larger the rate, the better."""
     method: dict[str, Any] = {"method": "grid", "run_cap": cap}
+    if early["type"] == "curve_model":
+        method = {"method": "random", "run_cap": cap or len(rates)}
     return book(runs, **method, base=BASE, early_terminate=early, parameters={"optimizer.lr": {"values": rates}})
 
 
@@ -38,9 +40,13 @@ def value_of(record: TrialRecord, after: int) -> float:
     return float(record.config.optimizer.lr) * (1 - 0.5**after)  # type: ignore[attr-defined]
 
 
+def epochs_of(ledger: Ledger, trial: TrialRecord) -> int:
+    return next(len(record.epochs) for record in ledger.records if record.number == trial.number)
+
+
 def train(ledger: Ledger, record: TrialRecord) -> bool:
     """Train one epoch of a trial. Return whether its slot is free again."""
-    done = len(ledger.records[record.number].epochs) + 1
+    done = epochs_of(ledger, record) + 1
     outcome = Outcome.COMPLETE if done == EPOCHS else None
     return ledger.receive(record.number, TrialMessage(epoch=epoch(done, value_of(record, done)), outcome=outcome))
 
@@ -50,7 +56,7 @@ def run(ledger: Ledger, *, most: int = 10_000) -> list[tuple[int, int]]:
     order: list[tuple[int, int]] = []
     while isinstance(record := ledger.next_trial(), TrialRecord):
         while len(order) < most:
-            order.append((record.number, len(ledger.records[record.number].epochs) + 1))
+            order.append((record.number, epochs_of(ledger, record) + 1))
             if train(ledger, record):
                 break
         else:
