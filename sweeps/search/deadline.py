@@ -25,6 +25,8 @@ from sweeps.search.replicates import candidates_to_confirm
 
 MARGIN = 0.02
 """Share of the budget that stays free when a trial is begun, so that small errors of an estimate do no harm."""
+LEAST_MARGIN = 5.0
+"""The same in seconds, at most a tenth of the budget: messages of trials may be late on a busy machine."""
 SLACK = 0.15
 """Share of the reserve that stays free too: other programs may slow the last runs down."""
 RECENT = 20
@@ -136,7 +138,8 @@ class Deadline:
             milestones: Epochs after which a trial pauses; empty if none does.
             replicates: What confirms the best configurations; None if only the best is completed.
         """
-        self._until, self._clock, self._margin = until, clock, MARGIN * budget
+        self._until, self._clock = until, clock
+        self._margin = max(MARGIN * budget, min(LEAST_MARGIN, budget / 10))
         self.slots = slots
         self._epochs, self._metric, self._milestones = epochs, metric, milestones
         self._wanted = _Reserve(1, 0) if replicates is None else _Reserve(replicates.top, replicates.seeds)

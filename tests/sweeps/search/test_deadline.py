@@ -304,4 +304,4 @@ def test_a_slot_searches_on_if_the_chosen_trial_takes_too_long() -> None:
     course = carry_out(60, rule=MODEL, slots=2, epochs=27)
 
     assert course.complete()
-    assert 56 < course.seconds <= 60
+    assert 53 < course.seconds <= 60  # 5 s are the margin
