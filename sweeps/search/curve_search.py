@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -59,7 +59,7 @@ class _Curve:
     point: Point
     epochs: int = 0
     """Finished epochs."""
-    observed: dict[int, float] | None = None
+    observed: dict[int, float] = field(default_factory=dict)
     """Milestone or last epoch to the metric, negative if it is minimised."""
     may_continue: bool = True
     has_diverged: bool = False
@@ -145,7 +145,7 @@ class CurveSearch:
 
     def begin(self, number: int, point: Point) -> None:
         """Add a trial."""
-        self._curves[number] = _Curve(features=self._vector(point), point=dict(point), observed={})
+        self._curves[number] = _Curve(features=self._vector(point), point=dict(point))
         self._tried.add(self._identity(point))
 
     def _vector(self, point: Point) -> Floats:
@@ -160,7 +160,6 @@ class CurveSearch:
         """Add an epoch of a trial."""
         curve = self._curves[number]
         curve.epochs = max(curve.epochs, epoch)
-        assert curve.observed is not None
         if epoch in self._milestones or epoch == self._epochs:
             curve.observed[epoch] = self._sign * value
 
@@ -218,8 +217,7 @@ class CurveSearch:
             number
             for number in sorted(self._paused)
             # An epoch of the best trial is reserved already.
-            if number == best
-            or self._milestone_after(self._curves[number].epochs) - self._curves[number].epochs <= free
+            if number == best or self._step(number) <= free
         ]
         if self._curves and (free <= 0 or not (paused or may_start)):
             return self._last_decision(may_start=may_add)
@@ -286,7 +284,7 @@ class CurveSearch:
 
     @property
     def _observations(self) -> int:
-        return sum(len(curve.observed or ()) for curve in self._curves.values())
+        return sum(len(curve.observed) for curve in self._curves.values())
 
     @property
     def _spent(self) -> int:
@@ -397,9 +395,7 @@ class CurveSearch:
         if len(rows) < 2:
             return False
         rows += [
-            (number, epoch, value)
-            for number, curve in self._earlier.items()
-            for epoch, value in (curve.observed or {}).items()
+            (number, epoch, value) for number, curve in self._earlier.items() for epoch, value in curve.observed.items()
         ]
         numbers, epochs, values = zip(*rows, strict=True)
         standardised = self._standardise(np.array(values))
@@ -417,7 +413,7 @@ class CurveSearch:
         """Return the observations in the window: trial, epoch, value; minus infinity where a trial has diverged."""
         rows = []
         for number, curve in sorted(self._curves.items()):
-            own = [(number, epoch, value) for epoch, value in sorted((curve.observed or {}).items())]
+            own = [(number, epoch, value) for epoch, value in sorted(curve.observed.items())]
             if curve.has_diverged:
                 own.append((number, curve.epochs + 1, -math.inf))
             rows.append([row if math.isfinite(row[2]) else (*row[:2], -math.inf) for row in own])
