@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -246,12 +247,13 @@ class SearchSpace:
         parameter = self.parameters[path]
         return parameter.continuous is not None and not parameter.is_rounded
 
-    def normalized(self, params: Mapping[str, Any]) -> dict[str, Scalar]:
-        """Return a trial's parameters as Optuna stores them, equal for trials with equal values."""
+    def identity(self, params: Mapping[str, Any]) -> str:
+        """Return a text for a trial's parameters, as Optuna stores them; equal for trials with equal values."""
         converted = {path for path in params if path in self.parameters and is_converted(self.parameters[path])}
-        return {
+        normalized = {
             path: label(self.decode(path, stored)) if path in converted else stored for path, stored in params.items()
         }
+        return json.dumps(normalized, sort_keys=True)
 
     @cached_property
     def _choices(self) -> dict[str, dict[tuple[bool, Scalar], Any]]:

@@ -8,7 +8,6 @@ expected improvement after the last epoch: they refine what is known.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -146,7 +145,7 @@ class CurveSearch:
     def begin(self, number: int, point: Point) -> None:
         """Add a trial."""
         self._curves[number] = _Curve(features=self._vector(point), point=dict(point))
-        self._tried.add(self._identity(point))
+        self._tried.add(self._space.identity(point))
 
     def _vector(self, point: Point) -> Floats:
         features = self._features.of(point)
@@ -275,12 +274,8 @@ class CurveSearch:
 
     def _is_new(self, assignment: Assignment) -> bool:
         """Return whether a configuration is untried and allowed."""
-        if self._identity(self._space.encode(assignment)) in self._tried or not self._space.allows(assignment):
-            return False
-        return not self._space.conditions.refusals(self._space.config(assignment))
-
-    def _identity(self, point: Point) -> str:
-        return json.dumps(self._space.normalized(point), sort_keys=True)
+        is_tried = self._space.identity(self._space.encode(assignment)) in self._tried
+        return not is_tried and self._space.satisfies(assignment)
 
     @property
     def _observations(self) -> int:

@@ -8,7 +8,6 @@ the best trials to their last epoch, then their replicates, also while other tri
 from __future__ import annotations
 
 import bisect
-import heapq
 import itertools
 import math
 import statistics
@@ -22,6 +21,7 @@ from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.settings import Metric, Replicates
 from sweeps.search.best import Group, configuration_of
 from sweeps.search.replicates import candidates_to_confirm
+from sweeps.search.schedule import Reserve, Runs, Schedule
 
 MARGIN = 0.02
 """Share of the budget that stays free when a trial is begun, so that small errors of an estimate do no harm."""
@@ -89,14 +89,6 @@ class AlwaysOpen:
         return False
 
 
-@dataclass(frozen=True, order=True)
-class _Reserve:
-    """What is kept free: complete this many of the best configurations, and train each under so many new seeds."""
-
-    top: int
-    seeds: int
-
-
 @dataclass
 class _Segment:
     """The part of a trial that runs now."""
@@ -142,10 +134,10 @@ class Deadline:
         self._margin = max(MARGIN * budget, min(LEAST_MARGIN, budget / 10))
         self.slots = slots
         self._epochs, self._metric, self._milestones = epochs, metric, milestones
-        self._wanted = _Reserve(1, 0) if replicates is None else _Reserve(replicates.top, replicates.seeds)
-        self._planned: _Reserve | None = None
+        self._wanted = Reserve(1, 0) if replicates is None else Reserve(replicates.top, replicates.seeds)
+        self._planned: Reserve | None = None
         """What is kept free during the search; None before the first epoch."""
-        self._settled: _Reserve | None = None
+        self._settled: Reserve | None = None
         """What is carried out since no other trial fits; None before."""
         self._trials: dict[int, TrialRecord] = {}
         self._replicates: dict[int, TrialRecord] = {}
@@ -262,7 +254,7 @@ class Deadline:
         if not is_closing and self.may_begin():
             return ()
         if self._settled is None:
-            self._settled = self._schedule().affordable() or _Reserve(1, 0)
+            self._settled = self._schedule().affordable() or Reserve(1, 0)
         return [each.number for each in self.best(self._settled.top) if each.outcome in _RESUMABLE]
 
     def must_yield(self, record: TrialRecord) -> bool:
@@ -280,7 +272,7 @@ class Deadline:
         if rest > self.left:
             return True
         schedule = self._schedule(without=record)
-        reserve = self._settled or _Reserve(1, self._wanted.seeds)
+        reserve = self._settled or Reserve(1, self._wanted.seeds)
         is_late = schedule.end(reserve, first=rest) > self.left
         return is_late and (record.replicate_of is not None or schedule.end(reserve) <= self.left)
 
@@ -372,7 +364,7 @@ class Deadline:
     def _record(self, is_replicate: bool, number: int) -> TrialRecord:
         return (self._replicates if is_replicate else self._trials)[number]
 
-    def _schedule(self, *, without: TrialRecord | None = None) -> _Schedule:
+    def _schedule(self, *, without: TrialRecord | None = None) -> Schedule:
         """Return what the slots do, and what is still to be done for the best configurations.
 
         Args:
@@ -389,11 +381,11 @@ class Deadline:
             is_open = record.outcome is not Outcome.COMPLETE and (False, record.number) not in busy
             rests.append(start + self._to_end(record) if is_open else 0.0)
             runs.append(
-                _Runs(start + self._length(record.config) * self._speed(record), seeds[configuration_of(record)])
+                Runs(start + self._length(record.config) * self._speed(record), seeds[configuration_of(record)])
             )
         full = start + self._length(None) * (self._expected_speed() or 0.0)
         unknown = self._wanted.top - len(best)
-        return _Schedule(
+        return Schedule(
             left=self.left,
             wanted=self._wanted,
             busy=[*busy.values(), *[0.0] * (self.slots - len(busy))],
@@ -401,7 +393,7 @@ class Deadline:
             open_until=max((busy[place] for place in busy if not place[0] and place[1] not in kept), default=0.0),
             epoch=(self._expected_speed() or 0.0) if self.slots > 1 and self._wanted.seeds else 0.0,
             rests=[*rests, *[full] * unknown],
-            runs=[*runs, *[_Runs(full, 0)] * unknown],
+            runs=[*runs, *[Runs(full, 0)] * unknown],
         )
 
     def _busy(self, is_replicate: bool, number: int, *, kept: Collection[int]) -> float:
@@ -428,69 +420,3 @@ def _speed(record: TrialRecord) -> float:
 
 def _pessimistic(ascending: Sequence[float]) -> float:
     return ascending[math.ceil(PESSIMISTIC * (len(ascending) - 1))]
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """Runs of a configuration under new seeds."""
-
-    seconds: float
-    """Duration of each."""
-    done: int
-    """Number that are complete or running."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Schedule:
-    """The slots, and what the best configurations need. All times are seconds from now."""
-
-    left: float
-    wanted: _Reserve
-    busy: Sequence[float]
-    """When each slot is free."""
-    kept_until: float
-    """When the last running trial ends that is needed."""
-    open_until: float
-    """When the last running trial ends that may still become one of the best."""
-    epoch: float
-    """Until a replicate that is not needed any more frees its slot, at the end of an epoch."""
-    rests: Sequence[float]
-    """Until each of the best configurations is complete; 0 if it is, or if it runs."""
-    runs: Sequence[_Runs]
-    """The replicates of each."""
-
-    def affordable(self, *, unconfirmed: bool = False) -> _Reserve | None:
-        """Return what can be completed and confirmed in time; None if nothing can. See `end` for `unconfirmed`."""
-        for top in range(self.wanted.top, 0, -1):
-            for seeds in range(self.wanted.seeds, 0, -1):
-                if self.end(reserve := _Reserve(top, seeds), unconfirmed=unconfirmed) <= self.left:
-                    return reserve
-        return least if self.end(least := _Reserve(1, 0)) <= self.left else None
-
-    def end(self, reserve: _Reserve, *, first: float | None = None, unconfirmed: bool = False) -> float:
-        """Return when everything has ended if each run starts on the first free slot, in the order of the reserve.
-
-        It is not known what to confirm while a trial runs that may become one of the best. What is begun until then
-        may be of no use.
-
-        Args:
-            reserve: What to complete and confirm.
-            first: Seconds of another run, which starts now.
-            unconfirmed: Whether the replicates so far do not count, as those of another configuration will be needed.
-        """
-        tasks = [seconds for seconds in self.rests[: reserve.top] if seconds]
-        for seed in range(reserve.seeds):
-            tasks += [runs.seconds for runs in self.runs[: reserve.top] if unconfirmed or runs.done <= seed]
-        free, end, known = sorted(self.busy), self.kept_until, self.open_until
-        if first is not None:
-            free[0] += first
-            known = max(known, free[0])
-        if known and tasks:
-            free = [max(each, known + self.epoch) for each in free]
-        end = max(end, known)
-        heapq.heapify(free)
-        for seconds in tasks:
-            ends = free[0] + seconds
-            heapq.heapreplace(free, ends)
-            end = max(end, ends)
-        return end

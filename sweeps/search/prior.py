@@ -185,8 +185,3 @@ def _uniform(space: SearchSpace, path: str, parameter: Parameter, rng: np.random
     if not parameter.is_range:
         return parameter.choices[int(rng.choice(len(parameter.choices), p=_without_prior(parameter)))]
     return space.decode(path, value_at_position(float(rng.uniform()), space.distributions[path]))
-
-
-def prior_weight(space: SearchSpace, trials: Sequence[FrozenTrial], *, direction: StudyDirection) -> float:
-    """Return the share of the next proposals to draw from the prior; see `Prior.weight`."""
-    return Prior(space).weight(trials, direction=direction)

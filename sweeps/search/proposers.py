@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -220,13 +219,9 @@ def _refuse(study: optuna.Study, trial: optuna.Trial, excesses: Mapping[str, flo
 def _untried(space: SearchSpace, study: optuna.Study) -> Iterator[Assignment]:
     """Return the valid combinations that are not in the study, in the file's order."""
     trials = [trial for trial in study.get_trials(deepcopy=False) if not _is_lost(trial)]
-    tried = {_identity(space.normalized(trial.params)) for trial in trials}
-    new = (a for a in space.assignments() if _identity(space.normalized(space.encode(a))) not in tried)
+    tried = {space.identity(trial.params) for trial in trials}
+    new = (a for a in space.assignments() if space.identity(space.encode(a)) not in tried)
     return filter(space.satisfies, new)
-
-
-def _identity(params: Mapping[str, Any]) -> str:
-    return json.dumps(params, sort_keys=True)
 
 
 def _is_lost(trial: FrozenTrial) -> bool:

@@ -26,7 +26,7 @@ from sweeps.files.parameter import Parameter
 from sweeps.files.space import SearchSpace
 from sweeps.files.sweep import SweepSpec
 from sweeps.search.positions import position_of, value_at_position
-from sweeps.search.prior import MIN_TRIALS, STRENGTHS, Prior, draw_from_prior, prior_weight
+from sweeps.search.prior import MIN_TRIALS, STRENGTHS, Prior, draw_from_prior
 from sweeps.search.proposers import proposer_of
 from sweeps.simulation.curves import Curve, Curves
 from sweeps.simulation.replayed import replay_search
@@ -201,7 +201,7 @@ def test_a_prior_keeps_its_weight_while_its_trials_are_best() -> None:
     space = space_with(lr=LR | {"prior": 0.03})
     strength = STRENGTHS["medium"]
 
-    weight = prior_weight(space, ended(space, NEAR_AND_FAR), direction=MAXIMIZE)
+    weight = Prior(space).weight(ended(space, NEAR_AND_FAR), direction=MAXIMIZE)
 
     assert weight == pytest.approx(strength.share * strength.lasts / (strength.lasts + 16))
 
@@ -212,12 +212,12 @@ def test_a_contradicted_prior_loses_its_weight_within_sixteen_trials(direction: 
     sign = -1 if direction is MAXIMIZE else 1
     trials = ended(space, [(rate, sign * result) for rate, result in NEAR_AND_FAR])
 
-    assert prior_weight(space, trials, direction=direction) < 0.02
+    assert Prior(space).weight(trials, direction=direction) < 0.02
 
 
 def test_a_prior_without_evidence_decays_with_the_number_of_trials() -> None:
     space = space_with(lr=LR | {"prior": 0.03})
-    weights = [prior_weight(space, ended(space, [(0.03, 1.0)] * n), direction=MAXIMIZE) for n in (0, 12, 100, 1000)]
+    weights = [Prior(space).weight(ended(space, [(0.03, 1.0)] * n), direction=MAXIMIZE) for n in (0, 12, 100, 1000)]
 
     assert weights[0] == STRENGTHS["medium"].share
     assert weights[1] == pytest.approx(weights[0] / 2)
@@ -230,7 +230,7 @@ def test_failed_and_running_trials_are_no_evidence() -> None:
     for trial in trials[MIN_TRIALS - 1 :]:
         trial.state = TrialState.FAIL if trial.number % 2 else TrialState.RUNNING
 
-    assert prior_weight(space, trials, direction=MAXIMIZE) > 0.2
+    assert Prior(space).weight(trials, direction=MAXIMIZE) > 0.2
 
 
 def test_paused_trials_are_evidence_by_their_results_so_far() -> None:
@@ -241,7 +241,7 @@ def test_paused_trials_are_evidence_by_their_results_so_far() -> None:
         trial.state, trial.value = TrialState.RUNNING, None
         trial.user_attrs = {"paused": True}
 
-    assert prior_weight(space, trials, direction=MAXIMIZE) < 0.02
+    assert Prior(space).weight(trials, direction=MAXIMIZE) < 0.02
 
 
 def test_an_inactive_parameter_changes_no_density() -> None:
