@@ -21,7 +21,7 @@ from sweeps.search.curve_search import FIRST_POINTS, CurveSearch
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import read_study
 from sweeps.search.pausing import pausing_of
-from sweeps.search.stored_trials import DUPLICATE_OF, read_records
+from sweeps.search.stored_trials import DUPLICATE_OF, KEY, read_records
 from sweeps.search.warm_start import WARM_START
 
 EPOCHS = 8
@@ -109,6 +109,11 @@ def test_a_refused_configuration_is_not_proposed(runs: Path) -> None:
     rates = [record.config.optimizer.lr for record in read_records(read_study(tiny.folder), sweep=tiny.spec.name)]
     assert len(rates) > 5
     assert max(rates) < 0.02
+    trials = read_study(tiny.folder).get_trials()
+    recorded = [trial.number for trial in trials if KEY in trial.user_attrs]
+    # The first points do not know the conditions, and the proposer refuses them.
+    chosen_from = recorded[len(SPACE) + FIRST_POINTS - 1]
+    assert [trial.number for trial in trials if trial.number > chosen_from] == [n for n in recorded if n > chosen_from]
 
 
 def test_the_expected_values_of_complete_trials_are_stored(runs: Path) -> None:
