@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sweeps.driver.options import RunKeywords, RunSummary
     from sweeps.search.state import SweepState
     from sweeps.views.names import NamedRuns
+    from sweeps.views.paper import PaperTable
 
 FileRecipes = Mapping[tuple[str, str | None], "Recipe"]
 """Rung and reduced budget (`RungRuns.reduced`), to the recipe in the ladder's file."""
@@ -108,6 +109,17 @@ class LadderResult(Printed):
         import pandas as pd
 
         return pd.DataFrame(asdict(each) for each in self.comparisons)
+
+    def paper(self, *, runs: str | Path = DEFAULT_RUNS) -> PaperTable:
+        """Return the table for a paper, whose `latex()` and `markdown()` are texts."""
+        from sweeps.record.reader import MlflowReader
+        from sweeps.views.paper_tables import ladder_table, versions_of
+        from sweeps.views.queries import recorded_runs
+
+        reader = MlflowReader(Path(runs))
+        recorded = recorded_runs(reader, sweep=self.name).rows if self.rungs else []
+        versions = versions_of(reader, recorded[-1]) if recorded else None
+        return ladder_table(self.name, self.comparisons, self.rungs, versions=versions)
 
     def print_to(self, console: Console) -> None:
         """Print a line per rung, and runs that are recorded under other names."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from sweeps.cli.ladder_part import part_options
+from sweeps.cli.leaderboard import SCREEN, paper_options
 from sweeps.cli.options import A_RUN, command_line, echo_warnings, report_option, run_options, set_option
 from sweeps.cli.param_types import RUN, YAML_FILE
 
@@ -25,10 +26,18 @@ if TYPE_CHECKING:
 @click.argument("file", type=YAML_FILE, help="Ladder file.")
 @part_options
 @set_option
+@paper_options
 @run_options
 @report_option
 def ladder(
-    file: Path, overrides: tuple[str, ...], runs: Path, report: bool, how: RunKeywords, **options: Unpack[PartOptions]
+    file: Path,
+    overrides: tuple[str, ...],
+    md_to: str | None,
+    latex_to: str | None,
+    runs: Path,
+    report: bool,
+    how: RunKeywords,
+    **options: Unpack[PartOptions],
 ) -> None:
     """Run the rungs of a ladder, evaluate each, and show the gain of each step.
 
@@ -41,6 +50,7 @@ def ladder(
       sweeps ladder experiments/ladder.yaml --rungs baseline,three-fc --seeds 3
       sweeps ladder experiments/ladder.yaml --epochs-scale 0.1 --train-size 5000
       sweeps ladder experiments/climb.yaml --final
+      sweeps ladder experiments/ladder-laptop.yaml --latex ladder.tex
     """
     from sweeps.core.task import Probe
     from sweeps.system.output import stage, terminal_copy
@@ -74,8 +84,25 @@ def ladder(
     with after_the_run("the ladder", command_line("ladder", file, overrides, later), runs=runs):
         file_recipes = recipes_of(loaded, part.budget)
         show_ladder(runs, loaded.name, file_recipes=file_recipes, is_final=loaded.is_final, report=report)
+        write_paper_tables(runs, loaded.name, {"md": md_to, "latex": latex_to})
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
+
+
+def write_paper_tables(runs: Path, name: str, outputs: Mapping[str, str | None]) -> None:
+    """Write or print the table of a ladder for a paper, in each format that has an output."""
+    from sweeps._api.verbs import read_ladder
+    from sweeps.views.exports import to_text
+
+    for format, target in outputs.items():
+        if target is None:
+            continue
+        text = read_ladder(name, runs=runs).paper(runs=runs).text(format)
+        if target == SCREEN:
+            click.echo(text)
+        else:
+            to_text(text, Path(target))
+            click.echo(f"written: {target}")
 
 
 def _warn_of_uncommitted_changes(ladder: Ladder, overrides: tuple[str, ...]) -> None:

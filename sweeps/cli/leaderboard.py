@@ -29,6 +29,12 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
     )
 
 
+def paper_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the formats of a table for a paper: `md_to` and `latex_to`."""
+    with_latex = _format("latex", "Write the table as LaTeX (booktabs, siunitx) to FILE, or to standard output.")
+    return _format("md", "Write the table as Markdown to FILE, or to standard output.")(with_latex(command))
+
+
 @click.command()
 @click.argument("sweep", type=SWEEP, required=False, help="Name of a sweep or a ladder.  [default: all]")
 @click.option(
@@ -57,7 +63,7 @@ def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of rows.")
 @_format("csv", "Write the rows as CSV to FILE, or to standard output if no FILE is given.")
 @_format("json", "Write the rows as JSON to FILE, or to standard output if no FILE is given.")
-@_format("md", "Write the table as Markdown to FILE, or to standard output if no FILE is given.")
+@paper_options
 @_format("html", "Write the table as an HTML fragment to FILE, or to standard output if no FILE is given.")
 @click.option("--parquet", "parquet_to", type=AS_TYPED, metavar="FILE", help="Write the rows as Parquet.")
 def leaderboard(
@@ -72,6 +78,7 @@ def leaderboard(
     csv_to: str | None,
     json_to: str | None,
     md_to: str | None,
+    latex_to: str | None,
     html_to: str | None,
     parquet_to: str | None,
 ) -> None:
@@ -87,6 +94,7 @@ def leaderboard(
       sweeps leaderboard quick --where "model.name = 'resnet' and val_accuracy > 0.6" --sort -lr
       sweeps leaderboard --where "trial = 'quick-001' or model.name like 'res%'"
       sweeps leaderboard quick --runs
+      sweeps leaderboard quick --latex quick.tex
       sweeps leaderboard quick --columns trial,lr,acc --md
       sweeps leaderboard quick --by model.name
       sweeps leaderboard --sql "select model.name, max(val_accuracy) from runs group by all"
@@ -99,7 +107,7 @@ def leaderboard(
     from sweeps.views.leaderboard import query_leaderboard
     from sweeps.views.queries import query
 
-    given = {"csv": csv_to, "json": json_to, "md": md_to, "html": html_to, "parquet": parquet_to}
+    given = {"csv": csv_to, "json": json_to, "md": md_to, "latex": latex_to, "html": html_to, "parquet": parquet_to}
     sweep, outputs = _outputs(sweep, given)
     runs, each_run = _folder(runs_or_folder), EACH_RUN in runs_or_folder
     reader = MlflowReader(runs)
@@ -118,7 +126,7 @@ def leaderboard(
             view = ByValueView(board, by)
         else:
             view = (
-                BoardView(board)
+                BoardView(board, reader=reader)
                 if columns is None
                 else ColumnsView(board, [name.strip() for name in columns.split(",")])
             )

@@ -1,7 +1,9 @@
-"""Write pictures of `sweeps inspect` as PNG or HTML page, and print their paths."""
+"""Write pictures of `sweeps inspect` as PNG, PDF, SVG or HTML page, and print their paths."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,13 +15,15 @@ import click
 
 from sweeps.cli.options import runs_option
 from sweeps.core.errors import SweepError
+from sweeps.pictures.style import drawn_as
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "inspect"
 """Folder under the runs folder for pictures without `--out`."""
-_SUFFIXES = (".png", ".html")
+_VECTORS = (".pdf", ".svg")
+_SUFFIXES = (".png", *_VECTORS, ".html")
 _LONGEST = 80
 
 
@@ -27,7 +31,7 @@ class _PictureFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if path.suffix.lower() not in _SUFFIXES:
-            self.fail(f"{str(path)!r} must end with .png or .html", param, ctx)
+            self.fail(f"{str(path)!r} must end with {', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}", param, ctx)
         return path
 
 
@@ -37,10 +41,17 @@ def picture_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--out",
         type=_PictureFile(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="FILE.png, or FILE.html for a page.  [default: a PNG in inspect/ in the runs folder]",
+        help="FILE.png, .pdf or .svg, or FILE.html for a page.  [default: a PNG in inspect/ in the runs folder]",
     )
     opens = click.option("--open", "opens", is_flag=True, help="Open the file.")
-    return out(opens(runs_option(command)))
+
+    @functools.wraps(command)
+    def drawn(*args: Any, out: Path | None, **options: Any) -> Any:
+        suffix = "" if out is None else out.suffix.lower()
+        with drawn_as(suffix[1:]) if suffix in _VECTORS else contextlib.nullcontext():
+            return command(*args, out=out, **options)
+
+    return out(opens(runs_option(drawn)))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -48,6 +59,7 @@ class Picture:
     """A picture, with the texts of its page."""
 
     png: bytes
+    """The picture; a PDF or an SVG if it was drawn for such a file."""
     name: str
     """Name of its file without `--out`, before `file_name`."""
     title: str
@@ -67,8 +79,8 @@ class Picture:
     def __repr__(self) -> str:
         return f"{self.title}: {self.alt}"
 
-    def _repr_png_(self) -> bytes:
-        return self.png
+    def _repr_png_(self) -> bytes | None:
+        return self.png if self.png.startswith(b"\x89PNG") else None
 
 
 def is_drawn(out: Path | None, *, opens: bool = False) -> bool:

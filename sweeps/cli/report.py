@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 @runs_option
 @click.option("--out", type=FILE, help="Path of the page.  [default: reports/SWEEP.html in the runs folder]")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
-def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write each chart as a file into FOLDER instead of a page.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["svg", "pdf", "png"]),
+    default="svg",
+    show_default=True,
+    help="Format of --figures.",
+)
+def report(sweep: str, runs: Path, out: Path | None, opens: bool, figures: Path | None, format_: str) -> None:
     """Write a sweep or a ladder as one HTML page that works offline.
 
     The page of a sweep has the verdict, the leaderboard, the history, the effects of the parameters, slices and
@@ -33,7 +47,15 @@ def report(sweep: str, runs: Path, out: Path | None, opens: bool) -> None:
     Example:
       sweeps report quick --open
       sweeps report ladder --out ladder.html
+      sweeps report quick --figures figures --format pdf
     """
+    if figures is not None:
+        from sweeps.record.reader import MlflowReader
+        from sweeps.views.html.figures import write_figures
+
+        for written in write_figures(MlflowReader(runs), sweep=sweep, runs=runs, folder=figures, format=format_):
+            click.echo(f"written: {written}")
+        return
     from sweeps._api.verbs import report as write_page_of
 
     path = write_page_of(sweep, out=out, runs=runs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.pictures.style import BLUE, SMALL_SIZE, VERMILLION, png_bytes, styled
+from sweeps.pictures.style import BLUE, SMALL_SIZE, VERMILLION, encoded, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def confusion_matrix(
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set(xlabel="predicted class", ylabel="true class")
-    return png_bytes(figure, title=title, subtitle=subtitle)
+    return encoded(figure, title=title, subtitle=subtitle)
 
 
 @runtime_checkable
@@ -107,7 +107,7 @@ def learning_curve(
     fuller = max(drawn, key=lambda axes: len(axes.lines))
     if fuller.lines:
         fuller.legend()
-    return png_bytes(figure, title=title, subtitle=subtitle)
+    return encoded(figure, title=title, subtitle=subtitle)
 
 
 _CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -221,7 +221,7 @@ def layer_chart(
         axes.set(title=heading, xticks=[], xlim=(0, 1.6 * max([*known, 1])), ylim=(count - 0.5, -0.5))
     row_labels = [f"{name}   {shape}" for name, shape in zip(names, shapes, strict=True)]
     panels[0].set_yticks(range(count), row_labels)
-    return png_bytes(figure, title=title, subtitle=subtitle)
+    return encoded(figure, title=title, subtitle=subtitle)
 
 
 def short_count(count: int) -> str:

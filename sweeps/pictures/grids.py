@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.pictures.style import DPI, GREY, SMALL_SIZE, VERMILLION, png_bytes, styled
+from sweeps.pictures.style import DPI, GREY, SMALL_SIZE, VERMILLION, encoded, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def image_grid(
         raise ValueError(f"{len(rows)} rows need as many labels and notes, not {len(labels)} and {len(notes)}")
     row_labels = [f"{label}\n{note}" for label, note in zip(labels, notes, strict=True)] if notes else labels
     figure, _ = _grid([[_scaled(image) for image in row] for row in rows], row_labels=row_labels)
-    return png_bytes(figure, title=title, subtitle=subtitle)
+    return encoded(figure, title=title, subtitle=subtitle)
 
 
 @styled()
@@ -100,7 +100,7 @@ def augmentation_steps(
     figure, axes = _grid(rows, row_labels=labels, column_labels=column_labels, line=_LINE)
     for row in range(group, len(steps[0].images), group) if group > 1 else ():
         axes.axhline(row * (height + _GAP) + 1, color=GREY, linewidth=1, linestyle="-", marker="")
-    return png_bytes(figure, title=title, subtitle=subtitle)
+    return encoded(figure, title=title, subtitle=subtitle)
 
 
 @styled()
@@ -133,7 +133,7 @@ def feature_maps(
         low, high = _range(shown_CHW)
         row_labels.append(f"{name}\n{'×'.join(map(str, values_CHW.shape))}{part}\n{low:.2g} to {high:.2g}")
     figure, _ = _grid(rows, row_labels=row_labels)
-    return png_bytes(figure, title=title, subtitle=subtitle)
+    return encoded(figure, title=title, subtitle=subtitle)
 
 
 @styled()
@@ -177,7 +177,7 @@ def mistakes_grid(
         axes.text(left, below + 18, f"is {true}", va="top", fontsize=SMALL_SIZE)
         if numbers:
             axes.text(left + MISTAKE_TILE + 3, top, f"{numbers[index]}", va="top", fontsize=6.5, color=GREY)
-    return png_bytes(figure, title=title, subtitle=subtitle)
+    return encoded(figure, title=title, subtitle=subtitle)
 
 
 def _grid(

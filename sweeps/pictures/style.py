@@ -1,4 +1,4 @@
-"""The style file, the titles and the PNG encoding of all pictures. Without pyplot, which would keep figures open."""
+"""The style file, the titles and the encoding of all pictures. Without pyplot, which would keep figures open."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,24 @@ def styled() -> Iterator[None]:
         yield
 
 
-def png_bytes(figure: Figure, *, title: str, subtitle: str) -> bytes:
-    """Return a figure as PNG with its title and a grey subtitle above it; both may have several lines."""
+_format: ContextVar[str] = ContextVar("format", default="png")
+
+
+@contextmanager
+def drawn_as(format: str) -> Iterator[None]:
+    """Encode the pictures that are drawn in the block as `png`, `svg` or `pdf`."""
+    token = _format.set(format)
+    try:
+        yield
+    finally:
+        _format.reset(token)
+
+
+def encoded(figure: Figure, *, title: str, subtitle: str) -> bytes:
+    """Return a figure as PNG, or as `drawn_as` says, with its title and a grey subtitle above it.
+
+    Title and subtitle may have several lines.
+    """
     width, height = figure.get_size_inches()
     for text, size, weight, colour in ((subtitle, 9, "normal", GREY), (title, 12, "bold", "#222222")):
         if text:
@@ -39,5 +56,5 @@ def png_bytes(figure: Figure, *, title: str, subtitle: str) -> bytes:
             position = drawn.x0 / width, (drawn.y1 + 0.08) / height
             figure.text(*position, text, fontsize=size, weight=weight, color=colour, va="bottom")
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    figure.savefig(content, format=_format.get())
     return content.getvalue()

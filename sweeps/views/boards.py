@@ -14,16 +14,21 @@ from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.record.table import Table
 from sweeps.views.by_value import by_value
 from sweeps.views.columns import column_named
-from sweeps.views.exports import csv_text, html_table, markdown, to_json, to_parquet, to_text
+from sweeps.views.exports import csv_text, html_table, to_json, to_parquet, to_text
+from sweeps.views.leaderboard import query_leaderboard
 from sweeps.views.leaderboard_table import LEFT, board_cells, print_leaderboard, remarks
 from sweeps.views.names import name_of_run
+from sweeps.views.paper import PaperTable
+from sweeps.views.paper_tables import board_table, versions_of
 from sweeps.views.result_table import by_value_cells, print_cells, result_cells, result_remarks
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-TEXT_FORMATS = ("csv", "json", "md", "html")
+    from sweeps.record.reader import RecordReader
+
+TEXT_FORMATS = ("csv", "json", "md", "html", "latex")
 
 
 class View:
@@ -54,7 +59,18 @@ class View:
         cells, left = self.cells()
         if format == "html":
             return html_table(cells, left=sorted(left), remarks=self.remarks())
-        return "\n".join([markdown(cells, left=sorted(left)), *(f"\n{line}" for line in self.remarks())])
+        return self.paper().text(format)
+
+    def paper(self) -> PaperTable:
+        """Return the table for a paper."""
+        cells, left = self.cells()
+        return PaperTable(
+            name="leaderboard",
+            caption="Query result",
+            columns={heading: list(column) for heading, column in cells.items()},
+            right=frozenset(cells.keys() - left),
+            notes=tuple(self.remarks()),
+        )
 
     def write(self, format: str, path: Path) -> None:
         """Write the table to a file in one of `TEXT_FORMATS`, or as `parquet`.
@@ -75,6 +91,25 @@ class View:
 
 class BoardView(View):
     """The leaderboard: results, varying parameters, costs."""
+
+    def __init__(self, table: Table, *, reader: RecordReader | None = None) -> None:
+        """Create it.
+
+        Args:
+            table: From `query_leaderboard`.
+            reader: Adds seeds and versions to the notes of a table for a paper.
+        """
+        super().__init__(table)
+        self._reader = reader
+
+    def paper(self) -> PaperTable:
+        ranked = [row for row in self.table.rows if row["rank"] is not None]
+        if self._reader is None or not ranked:
+            return board_table(self.table)
+        sweeps = {row["sweep"] for row in ranked}
+        each_run = query_leaderboard(self._reader, sweep=sweeps.pop() if len(sweeps) == 1 else None, each_run=True)
+        confirming = [row["seed"] for row in each_run.rows if row["confirmed"] and row["rank"] is not None]
+        return board_table(self.table, seeds=confirming, versions=versions_of(self._reader, ranked[0]))
 
     def cells(self) -> tuple[dict[str, list[str]], set[str]]:
         return board_cells(self.table, self.table.rows), set(LEFT)

@@ -68,23 +68,8 @@ def plain_value(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def markdown(cells: Cells, *, left: Sequence[str] = ()) -> str:
-    """Return a table in GitHub's Markdown, with numbers aligned right.
-
-    Args:
-        cells: heading → cells.
-        left: headings of the left-aligned columns.
-    """
-    lines = [_row(list(cells)), _row([":---" if heading in left else "---:" for heading in cells])]
-    lines += [_row(list(row)) for row in zip(*cells.values(), strict=True)]
-    return "\n".join(lines)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_in_markdown(cell) for cell in cells) + " |"
-
-
-def _in_markdown(cell: str) -> str:
+def in_markdown(cell: str) -> str:
+    """Return text for a cell of a Markdown table, on one line and with its special characters escaped."""
     escaped = html.escape(cell.replace("\\", "\\\\"), quote=False)
     return " ".join(escaped.replace("|", "\\|").replace("`", "\\`").split())
 

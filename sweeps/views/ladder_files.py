@@ -8,7 +8,7 @@ from pathlib import Path
 from cifar_core.common.files import atomic_write
 from sweeps.analysis.comparison import RungComparison
 from sweeps.analysis.rungs import RungRuns
-from sweeps.views.ladder_plots import curves_figure, ladder_figure, png_bytes
+from sweeps.views.ladder_plots import curves_figure, figure_bytes, ladder_figure
 from sweeps.views.ladder_table import to_csv
 
 CSV, LADDER, CURVES = "ladder.csv", "ladder.png", "curves.png"
@@ -22,7 +22,7 @@ def write_ladder(comparisons: Sequence[RungComparison], rungs: Sequence[RungRuns
         rungs: content of the second figure.
         folder: created if missing.
     """
-    pictures = ((LADDER, png_bytes(ladder_figure(comparisons))), (CURVES, png_bytes(curves_figure(rungs))))
+    pictures = ((LADDER, figure_bytes(ladder_figure(comparisons))), (CURVES, figure_bytes(curves_figure(rungs))))
     to_csv(comparisons, folder / CSV)
     for name, content in pictures:
         with atomic_write(folder / name) as file:

@@ -221,10 +221,11 @@ def mean_curve(rung: RungRuns, *, field: str) -> list[float]:
     return [sum(v for v in column if v is not None) / len(column) for column in columns if None not in column]
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """Return the figure as PNG, with the same bytes for the same numbers."""
+def figure_bytes(figure: Figure, *, format: str = "png") -> bytes:
+    """Return a figure as `png`, `svg` or `pdf`, equal for equal figures."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format]
+    figure.savefig(buffer, format=format, dpi=DPI, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -103,17 +103,23 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
     return {headings[name]: cells for name, cells in built.items() if name in always or any(cells)}
 
 
-def _varying(table: Table, shown: Sequence[Row]) -> dict[str, list[str]]:
+def varying_parameters(table: Table) -> list[str]:
+    """Return the parameters that vary over the rows, the architecture first, then those with the most values."""
     parameters = [name for name in table.columns if name not in RECORD_COLUMNS]
     differences = Differences()
     for row in table.rows:
         differences.add({name: row[name] for name in parameters if row[name] is not None})
     varies = set(differences.paths())
-    names = [name for name in parameters if name in varies]
+    return sorted(
+        (name for name in parameters if name in varies),
+        key=lambda name: (name != "model.name", -len({*map(str, table.values(name))})),
+    )
+
+
+def _varying(table: Table, shown: Sequence[Row]) -> dict[str, list[str]]:
+    names = varying_parameters(table)
     # Two versions of a custom network's file are two networks.
     names += [name for name in ("seed", "source") if len({*table.values(name)} - {None}) > 1]
-    # The architecture comes first.
-    names.sort(key=lambda name: (name != "model.name", -len({*map(str, table.values(name))})))
     # An option of a custom network may be named like a column, such as `rank`.
     taken = {*RECORD_COLUMNS, *(column.heading for column in RECORD_COLUMNS.values())}
     headings = [name if short in taken else short for name, short in zip(names, short_names(names), strict=True)]

@@ -63,12 +63,7 @@ def page_of(content: Content) -> str:
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src {allowed}; base-uri 'none'; form-action 'none'"
     )
-    # Only accuracies are drawn against the cost.
-    has_tradeoff = content.is_of_images or bool(of_rungs(content) if content.is_ladder else of_rows(content))
-    every = LADDER if content.is_ladder else SEARCH
-    sections = [section for section in every if section is not _TRADEOFF or has_tradeoff]
-    if not has_front(content):
-        sections = [section for section in sections if section is not _FRONT]
+    sections = sections_of(content)
     title = safe(content.state.sweep)
     links = "".join(f'<li><a href="#{anchor}">{heading}</a></li>' for anchor, heading, _ in sections)
     verdict = "".join(f"<p>{safe(line)}</p>" for line in verdict_of(content))
@@ -120,6 +115,15 @@ def page_of(content: Content) -> str:
 </body>
 </html>
 """
+
+
+def sections_of(content: Content) -> list[Section]:
+    """Return the sections of a page."""
+    # Only accuracies are drawn against the cost.
+    has_tradeoff = content.is_of_images or bool(of_rungs(content) if content.is_ladder else of_rows(content))
+    left_out = [] if has_tradeoff else [_TRADEOFF]
+    left_out += [] if has_front(content) else [_FRONT]
+    return [section for section in (LADDER if content.is_ladder else SEARCH) if section not in left_out]
 
 
 def _standing(content: Content) -> str:

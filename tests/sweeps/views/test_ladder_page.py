@@ -24,7 +24,7 @@ from sweeps.views.html.content import Content
 from sweeps.views.html.rungs import rungs_section
 from sweeps.views.ladder_cells import CELLS, VALUE, cells_of, csv_name
 from sweeps.views.ladder_files import write_ladder
-from sweeps.views.ladder_plots import curves_figure, ladder_figure, mean_curve, png_bytes
+from sweeps.views.ladder_plots import curves_figure, figure_bytes, ladder_figure, mean_curve
 from sweeps.views.ladder_table import print_ladder, to_csv
 
 REDUCED = "epochs × 0.1, 5,000 images"
@@ -218,7 +218,7 @@ def test_a_ladder_without_results_can_be_shown(rungs: list[RungRuns], tmp_path: 
 
 def test_the_same_numbers_give_the_same_picture() -> None:
     shown = compare_rungs(ladder()[:2])
-    assert png_bytes(ladder_figure(shown)) == png_bytes(ladder_figure(shown))
+    assert figure_bytes(ladder_figure(shown)) == figure_bytes(ladder_figure(shown))
 
 
 def test_curves_are_the_mean_over_seeds_and_never_of_the_test_set() -> None:
