@@ -101,7 +101,7 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
     from cifar_core.evaluation import probabilities
 
     model = Classifier.load(weights.path)
-    images, numbers_N = _images(weights.run, model.config, of=of)
+    images, numbers_N = images_of(weights.run, model.config, of=of)
     probabilities_NK = probabilities(model.network, images, config=model.config)
     predicted_N = probabilities_NK.argmax(1)
     correct_N = predicted_N == images.labels_N
@@ -128,7 +128,7 @@ def find_mistakes(reader: RecordReader, name: str, *, runs: Path, of: Measured =
     )
 
 
-def _images(run: str, config: TrainingConfig, *, of: Measured) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
+def images_of(run: str, config: TrainingConfig, *, of: Measured) -> tuple[LabelledImages, npt.NDArray[np.int64]]:
     """Return the images and the index of each in its data set."""
     from cifar_core.data.of_config import load_part
     from cifar_core.data.split import first_indices, split_indices

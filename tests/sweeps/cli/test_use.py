@@ -197,3 +197,31 @@ def test_an_incomplete_run_has_no_network(tmp_path: Path, recorded_runs: Path, c
         sweeps.load_model("tiny-000", runs=recorded_runs)
     with pytest.raises(SweepError, match="no run of tiny has a rank"):
         sweeps.load_model("tiny", runs=recorded_runs)
+
+
+def test_kept_runs_are_evaluated_on_validation_images_without_a_test_access(trained: Path, cli: Cli) -> None:
+    printed = cli("evaluate", "tiny", "--runs", trained).stdout
+    found = json.loads(cli("evaluate", "tiny", "--runs", trained, "--json").stdout)
+
+    assert found["images"] == 200
+    assert {each["run"] for each in found["runs"]} >= {"tiny-001", "tiny-001-s1"}
+    assert found["ensemble"]["members"]
+    assert len(found["classes"]) == 10
+    assert sum(each["images"] for each in found["runs"][0]["calibration"]["bins"]) == 200
+    assert "ECE %" in printed
+    assert "ensemble" in printed
+    assert "gap to the others" in printed
+    assert not (trained / "test_looks.jsonl").exists()
+
+
+def test_one_configuration_is_evaluated_alone(trained: Path, cli: Cli) -> None:
+    found = json.loads(cli("evaluate", "tiny-001-s1", "--runs", trained, "--json").stdout)
+    assert [each["run"] for each in found["runs"]] == ["tiny-001-s1"]
+    assert found["ensemble"] is None
+
+
+def test_labels_without_a_test_set_are_refused(trained: Path, tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "labels.npy").write_bytes(b"")
+    result = cli("evaluate", "tiny", "--labels", tmp_path / "labels.npy", "--runs", trained)
+    assert result.exit_code == 2
+    assert "--labels belongs to --on" in result.output
