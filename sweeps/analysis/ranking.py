@@ -159,6 +159,7 @@ def rank_configurations(table: Table) -> Table:
         seeds = configuration.seeds
         row = {**configuration.shown, "rank": configuration.rank, "p_holm": configuration.p_holm, "replicate_of": None}
         row["front"] = configuration.front
+        row |= {name: _joined(configuration.runs, name) for name in ("tags", "note")}
         if seeds:
             row |= _interval(seeds)
             row |= {name: _mean_of(seeds, name) for name in _AVERAGED}
@@ -374,6 +375,11 @@ def _images(row: Row) -> int:
     if row["val_accuracy"] is None:
         return int(protocol.test_images)
     return protocol.validation_images if isinstance(protocol, Protocol) else 0
+
+
+def _joined(rows: Sequence[Row], column: str) -> str | None:
+    """Return the different texts of a column."""
+    return ", ".join(dict.fromkeys(row[column] for row in rows if row[column])) or None
 
 
 def _deviation(values: Sequence[float | None]) -> float | None:

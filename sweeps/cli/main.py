@@ -28,6 +28,7 @@ from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
 from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
 from sweeps.cli.methods import methods
+from sweeps.cli.note import note
 from sweeps.cli.ordered_group import OrderedGroup
 from sweeps.cli.plan import plan
 from sweeps.cli.predict import predict
@@ -90,9 +91,8 @@ def sweeps() -> None:
     """
 
 
-sweeps.add_section(
-    "View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, replay, report, methods, ui
-)
+sweeps.add_section("View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, replay, ui)
+sweeps.add_section("Write", report, methods, note)
 sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
 sweeps.add_section("Confirm", replicate, finalize, evaluate, rerun)
 sweeps.add_section("Use", retrain, predict, export)

@@ -16,7 +16,17 @@ from sweeps.core.chance import CLASSES, has_learned
 from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent
 from sweeps.core.identity import Protocol
 from sweeps.core.trial import Outcome
-from sweeps.record.mapping import EXPECTED_VALUE, MULTIPLY_ADDS, OBJECTIVE, recorded_protocol
+from sweeps.record.mapping import (
+    DESCRIBED,
+    DESCRIPTION,
+    EXPECTED_VALUE,
+    LABELS,
+    MULTIPLY_ADDS,
+    OBJECTIVE,
+    labels_of,
+    note_of,
+    recorded_protocol,
+)
 from sweeps.record.recorded_run import RunFields
 from sweeps.record.trial_run import TrialRun
 from sweeps.tasks.values import value_text
@@ -310,6 +320,12 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             tags=frozenset({EXPECTED_VALUE}),
             title="expected",
         ),
+        Column(
+            name=LABELS,
+            meaning="Tags that persons gave to the run with `sweeps note --tag`, separated by commas.",
+            read=lambda run: ", ".join(labels_of(run.tags)) or None,
+            tags=frozenset({LABELS}),
+        ),
         Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.BOOLEAN),
         _tag(
             "known",
@@ -371,6 +387,13 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             meaning="Number of complete runs whose accuracy is indistinguishable from chance.",
             kind=Kind.INTEGER,
             read=_did_not_learn,
+            is_last=True,
+        ),
+        Column(
+            name="note",
+            meaning="Text of persons on the run, by `sweeps note` or typed in MLflow as its description.",
+            read=lambda run: note_of(run.tags),
+            tags=frozenset({DESCRIPTION, DESCRIBED}),
             is_last=True,
         ),
         _tag("error", meaning="First line of the error of a failed run.", is_last=True),

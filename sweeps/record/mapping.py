@@ -101,6 +101,15 @@ VAL_CONFUSION = "val_confusion"
 LOGGED_MODEL = "logged_model"
 """Tag: URI of the logged model of a run's network."""
 
+DESCRIPTION = "mlflow.note.content"
+"""Tag: description that MLflow's page of a run shows as Markdown."""
+
+DESCRIBED = "described"
+"""Tag: the part of the description that this project wrote last. The rest is a user's note."""
+
+LABELS = "tags"
+"""Tag: words that persons gave to a run with `sweeps note --tag`, separated by commas."""
+
 FORMAT_TAG = "format"
 """Tag of each run, also of parent runs: the format in which it is recorded (`FORMAT`)."""
 
@@ -136,6 +145,7 @@ TAGS = (
     CONFUSION,
     VAL_CONFUSION,
     NOT_FINITE,
+    LABELS,
 )
 """Tags that this project defines. Facts of the environment with the same names are written as `fact.NAME`."""
 
@@ -342,6 +352,20 @@ def _protocol_of(*texts: str) -> Protocol:
     *data, epochs = map(parse_param, texts)
     fields = dict(zip(("train_size", "validation_size", "split_seed"), data, strict=True))
     return Protocol.of(IMAGES.config_type.model_validate({"data": fields, "epochs": epochs}))
+
+
+def note_of(tags: Mapping[str, str]) -> str | None:
+    """Return the text that persons wrote into the description of a run; None if there is none.
+
+    Args:
+        tags: Tags of the run in MLflow.
+    """
+    return tags.get(DESCRIPTION, "").replace(tags.get(DESCRIBED, ""), "").strip() or None
+
+
+def labels_of(tags: Mapping[str, str]) -> list[str]:
+    """Return the tags of persons on a run, in the order in which they were added."""
+    return [label for part in tags.get(LABELS, "").split(",") if (label := part.strip())]
 
 
 def environment_tags(environment: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from sweeps.core.formatting import truncated
 from sweeps.core.trial import FORMAT
 from sweeps.record.client import search_runs
 from sweeps.record.inputs import RecordedData, dataset_inputs
-from sweeps.record.mapping import FORMAT_TAG, MAX_TAG
+from sweeps.record.mapping import DESCRIBED, DESCRIPTION, FORMAT_TAG, MAX_TAG
 from sweeps.record.ownership import OWNER
 from sweeps.record.store import experiment_name, is_server, quoted, redact
 from sweeps.record.sweep_progress import ENDED
@@ -21,18 +21,12 @@ from sweeps.record.sweep_progress import ENDED
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DESCRIPTION = "mlflow.note.content"
-"""Tag: description that MLflow's page of a run shows as Markdown."""
-
 _EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 """Tag that makes MLflow's pages open the runs instead of the traces of the experiment."""
 
 WINNER = "**Winner**: "
 """Start of a sweep's description once it has a winner."""
 
-
-DESCRIBED = "described"
-"""Tag: the part of the description that this project wrote last. The rest is a user's note."""
 
 _MIN_CHARACTERS = 200
 """Minimum space for this project's description next to a user's note."""

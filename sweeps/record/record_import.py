@@ -17,10 +17,10 @@ from sweeps.core.errors import RecordError, SweepError
 from sweeps.core.formatting import truncated
 from sweeps.core.trial import Outcome
 from sweeps.record.client import log_batch, store_errors
-from sweeps.record.mapping import LOGGED_MODEL, MAX_TAG
+from sweeps.record.mapping import DESCRIPTION, LOGGED_MODEL, MAX_TAG, note_of
 from sweeps.record.opening import open_to_write
 from sweeps.record.ownership import OWNER, owner_of_folder
-from sweeps.record.parent_run import DESCRIBED, DESCRIPTION, log_files
+from sweeps.record.parent_run import log_files
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.store import is_absent, redact, sqlite_file, store_uri
 from sweeps.record.stores import open_store, store_at
@@ -262,7 +262,7 @@ def _location(uri: str) -> str:
 
 def _note_here(run: RecordedRun) -> str:
     """Return the note that a user has added here to the description of an imported run."""
-    return run.tags.get(DESCRIPTION, "").replace(run.tags.get(DESCRIBED, ""), "").strip()
+    return note_of(run.tags) or ""
 
 
 def _state(status: str, tags: Mapping[str, str], run: RecordedRun) -> str:

@@ -28,6 +28,8 @@ from sweeps.record.client import log_batch, search_runs, store_errors
 from sweeps.record.inputs import RecordedData, dataset_inputs
 from sweeps.record.mapping import (
     CORRECT_FILE,
+    DESCRIPTION,
+    LABELS,
     LOGGED_MODEL,
     MAX_TAG,
     METRICS,
@@ -41,7 +43,7 @@ from sweeps.record.mapping import (
 )
 from sweeps.record.opening import open_to_write
 from sweeps.record.ownership import OWNER
-from sweeps.record.parent_run import DESCRIPTION, ParentRun, RecordedStudy, log_files
+from sweeps.record.parent_run import ParentRun, RecordedStudy, log_files
 from sweeps.record.queue import LatestQueue, PermanentError
 from sweeps.record.recorded_run import RecordedRun
 from sweeps.record.run_files import FILED, NOT_YET, files_outcome, run_files
@@ -418,4 +420,6 @@ class Tracker:
 
 def _is_user_tag(tag: str) -> bool:
     """Return whether a tag may have been set by a user."""
-    return tag == DESCRIPTION or not (tag in (*TAGS, OWNER, FILED, LOGGED_MODEL) or tag.startswith("mlflow."))
+    if tag in (DESCRIPTION, LABELS):
+        return True
+    return not (tag in (*TAGS, OWNER, FILED, LOGGED_MODEL) or tag.startswith("mlflow."))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from sweeps.core.errors import SweepError
 from sweeps.record.client import connect, log_batch, search_runs, store_errors
 from sweeps.record.client_store import recorded_run
-from sweeps.record.mapping import LOGGED_MODEL, params_of
+from sweeps.record.mapping import DESCRIBED, DESCRIPTION, LOGGED_MODEL, params_of
 from sweeps.record.ownership import Ownership
-from sweeps.record.parent_run import DESCRIBED, DESCRIPTION, WINNER, description_tags
+from sweeps.record.parent_run import WINNER, description_tags
 from sweeps.record.store import experiment_name, quoted, store_uri
 
 if TYPE_CHECKING:

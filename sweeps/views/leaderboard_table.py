@@ -89,6 +89,7 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
         "replicates": lambda row: str(row["replicates"]) if (row["replicates"] or 0) > 1 else "",
         "test_accuracy": _test_accuracy,
         "search_accuracy": _formatted("search_accuracy"),
+        "tags": _formatted("tags"),
         "epochs": _formatted("epochs"),
         "train_seconds": _formatted("train_seconds"),
         "parameters_millions": _formatted("parameters_millions"),

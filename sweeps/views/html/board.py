@@ -18,7 +18,7 @@ NOTHING: Cell = ("", "")
 SHOWN = (
     "rank", "front", "trial", "status", "metric_value", "metric_std", "val_accuracy", "val_std", "replicates", "p_holm",
     "search_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions",
-    "multiply_adds_millions",
+    "multiply_adds_millions", "tags", "note",
 )  # fmt: skip
 """Columns of the record in order; empty ones are left out."""
 

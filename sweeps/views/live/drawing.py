@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
@@ -39,6 +40,9 @@ def draw(state: LiveState, *, width: int, height: int, unicode: bool = True) -> 
         height: maximum number of lines.
         unicode: whether the terminal supports more than ASCII.
     """
+    if state.footer and height > 2:
+        drawn = draw(replace(state, footer=""), width=width, height=height - 1, unicode=unicode)
+        return drawn.append(f"\n{_truncated(state.footer, width, unicode=unicode)}", style="dim")
     header = _header(state, width)[: max(1, height)]
     shown = [Text(line, style="bold" if index == 0 else "") for index, line in enumerate(header)]
     blanks = 0 if height < 12 else 1
@@ -57,6 +61,8 @@ def draw(state: LiveState, *, width: int, height: int, unicode: bool = True) -> 
     headings, *lines = _aligned(columns, width, least=least, unicode=unicode)
     styled = [Text(line) for line in lines]
     for line, trial in zip(styled, trials, strict=True):
+        if trial.name == state.selected and trial.outcome is Outcome.RUNNING:
+            line.stylize("reverse")
         line.stylize(OUTCOME_STYLES[trial.outcome] if trial.outcome is not Outcome.RUNNING else "")
     shown += [*[Text("")] * blanks, Text(headings, style="dim")]
     shown += styled[: len(running)]
@@ -90,6 +96,7 @@ def _header(state: LiveState, width: int) -> list[str]:
     if state.seconds_left is not None and state.time_left is None:
         parts.append(f"about {duration(state.seconds_left)} left")
     lines = _joined(parts, width)
+    lines += [line for sentence in state.steering for line in _joined(sentence.split(", "), width)]
     if state.best is not None:
         value = metric_text(state.metric, state.best.value)
         best = f"best {state.metric} {value}: {state.best.name}"

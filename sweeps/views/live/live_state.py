@@ -82,6 +82,15 @@ class LiveState:
     """By start time."""
     ended: tuple[LiveTrial, ...]
     """The newest first, at most `Watcher.MAX_ENDED`."""
+    is_running: bool = True
+    """Whether a driver trains it."""
+    is_paused: bool = False
+    steering: tuple[str, ...] = ()
+    """What commands such as `sweeps set` ask for, a sentence each."""
+    selected: str | None = None
+    """Name of the running trial that the keys of the view refer to; None without keys."""
+    footer: str = ""
+    """Line about the keys, or the reply to a command."""
 
 
 class Watcher:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from test_tracker import tracker_of
 
-from sweeps.record.mapping import MAX_TAG
-from sweeps.record.parent_run import DESCRIBED, DESCRIPTION, WINNER, description_tags
+from sweeps.record.mapping import DESCRIBED, DESCRIPTION, MAX_TAG
+from sweeps.record.parent_run import WINNER, description_tags
 from sweeps.record.stores import open_store
 
 
