@@ -22,7 +22,7 @@ from sweeps.analysis.pairs import ALPHA
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.ladder import FINAL, Rung
 from sweeps.files.ladder_file import load_ladder
-from sweeps.views.ladder_plots import ladder_figure, png_bytes
+from sweeps.views.ladder_plots import ladder_figure, figure_bytes
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "explanation" / "ladder.md"
@@ -208,7 +208,7 @@ def main() -> None:
     for name in tables_in(page):
         picture = IMAGES / f"{name}.png"
         if f"/{picture.name})" in page:
-            picture.write_bytes(png_bytes(ladder_figure(comparisons_of(RESULTS / f"{name}.csv"))))
+            picture.write_bytes(figure_bytes(ladder_figure(comparisons_of(RESULTS / f"{name}.csv"))))
             print(f"written: {picture.relative_to(ROOT)}")
     PAGE.write_text(page_with_tables(page), encoding="utf-8")
     draw(RESULTS, to=CLIMB)
