@@ -54,7 +54,7 @@ def test_a_temperature_keeps_the_predicted_class(temperature: float) -> None:
     assert np.allclose(scaled_NK.sum(axis=1), 1.0)
 
 
-def test_the_gap_of_a_class_is_its_distance_to_the_mean_of_the_others() -> None:
+def test_the_gap_of_a_class_is_its_distance_to_the_others() -> None:
     labels_N = np.repeat([0, 1, 2], 100)
     predicted_N = labels_N.copy()
     predicted_N[:50] = 1
@@ -97,7 +97,7 @@ def test_a_bad_network_is_no_member() -> None:
     assert set(greedy_members([wrong_NK, probabilities_NK], labels_N)) == {1}
 
 
-def test_the_accuracy_of_an_ensemble_is_not_raised_by_choosing_among_random_networks() -> None:
+def test_choosing_among_random_networks_raises_no_accuracy() -> None:
     generator = np.random.default_rng(6)
     labels_N = generator.integers(0, 10, size=400)
     random = [generator.dirichlet(np.full(10, 0.3), size=400) for _ in range(30)]

@@ -134,7 +134,7 @@ class TestEverySubject:
     ("arguments", "message"),
     [
         (["imges"], "no such subcommand 'imges': did you mean 'images'?"),
-        (["images", "--out", "x.jpg"], "must end with .png or .html"),
+        (["images", "--out", "x.jpg"], "must end with .png, .pdf, .svg or .html"),
         (["images", "--out", "FILE/x.png"], "cannot be written"),
         (["augment", "flipp"], "is neither an augmentation (did you mean 'flip'?"),
         (["augment", "[flip]"], "needs exactly one `normalize`"),

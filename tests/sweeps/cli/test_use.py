@@ -199,7 +199,7 @@ def test_an_incomplete_run_has_no_network(tmp_path: Path, recorded_runs: Path, c
         sweeps.load_model("tiny", runs=recorded_runs)
 
 
-def test_kept_runs_are_evaluated_on_validation_images_without_a_test_access(trained: Path, cli: Cli) -> None:
+def test_kept_runs_are_evaluated_without_a_test_access(trained: Path, cli: Cli) -> None:
     printed = cli("evaluate", "tiny", "--runs", trained).stdout
     found = json.loads(cli("evaluate", "tiny", "--runs", trained, "--json").stdout)
 

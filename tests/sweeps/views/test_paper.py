@@ -37,7 +37,7 @@ def studies(made_once: MadeOnce, record: Record) -> Path:
     return made_once("paper", make) / "runs"
 
 
-def test_the_table_of_a_search_has_mean_deviation_and_the_best_in_bold(studies: Path, cli: Cli) -> None:
+def test_the_table_of_a_search_has_its_best_in_bold(studies: Path, cli: Cli) -> None:
     printed = cli("leaderboard", "tiny", "--md", "--runs", studies).output
     rows = [line for line in printed.splitlines() if line.startswith("| ")]
     assert re.search(r"\*\*\d\d\.\d\d ± \d+\.\d\d\*\*", rows[2])
