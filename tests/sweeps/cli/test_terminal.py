@@ -76,7 +76,15 @@ def test_help_and_schema_are_the_same_without_docstrings() -> None:
 def test_the_help_has_sections_and_truncates_nothing() -> None:
     text = sweeps.get_help(sweeps.make_context("sweeps", [], resilient_parsing=True, terminal_width=80))
 
-    assert re.findall(r"^(\w+):$", text, re.MULTILINE) == ["Options", "View", "Write", "Run", "Confirm", "Use", "Maintain"]
+    assert re.findall(r"^(\w+):$", text, re.MULTILINE) == [
+        "Options",
+        "View",
+        "Write",
+        "Run",
+        "Confirm",
+        "Use",
+        "Maintain",
+    ]
     assert "..." not in text.partition("View:")[2]
     assert max(map(len, text.splitlines())) <= 80
     assert set(re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)) == set(sweeps.commands)
