@@ -22,7 +22,7 @@ from sweeps.analysis.pairs import ALPHA
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.ladder import FINAL, Rung
 from sweeps.files.ladder_file import load_ladder
-from sweeps.views.ladder_plots import ladder_figure, figure_bytes
+from sweeps.views.ladder_plots import figure_bytes, ladder_figure
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "explanation" / "ladder.md"
