@@ -50,7 +50,9 @@ class ChildRun:
 
     def holds(self, record: TrialRecord) -> bool:
         """Return whether a record has ended and the run contains all of it."""
-        missing = self.missing_params(record) or self.missing_metrics(record) or self.lacks_test(record)
+        # A run of an earlier version lacks the fields that later ones added, which have their defaults.
+        params = params_of(record.config.dotted(only_non_default=True)).keys() - self.params
+        missing = params or self.missing_metrics(record) or self.lacks_test(record)
         differs = self.changed_tags(record, defaults={}) or self.outdated_tags(record) or self.name != run_name(record)
         ended = (self.status, self.end_ms) == (STATUS_OF[record.outcome], end_ms(record))
         return record.outcome.is_final and ended and not missing and not differs
