@@ -54,6 +54,12 @@ def parse_augmentation(value: Any, *, size: int = SIZE) -> Any:
     operations = tuple(_parse_op(entry, size=size) for entry in value)
     if sum(isinstance(op, Normalize) for op in operations) != 1:
         raise ValueError("augmentation needs exactly one `normalize`, which has no effect with normalization none")
+    normalize = next(number for number, operation in enumerate(operations) if isinstance(operation, Normalize))
+    for operation in operations[normalize:]:
+        if operation.before_normalize:
+            raise ValueError(
+                f"{operation.op} after normalize: it is defined on pixels from 0 to 1. Write it before normalize"
+            )
     final = size
     for operation in operations:
         final = operation.size_after(final)

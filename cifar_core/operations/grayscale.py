@@ -27,6 +27,10 @@ class Grayscale(Operation):
 
         chosen_N = torch.rand(len(pixels_NHWC), generator=context.generator) < self.p
         chosen = indices(chosen_N, pixels_NHWC.device)
-        red, green, blue = pixels_NHWC[chosen].unbind(-1)
-        luma_NHW = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-        return pixels_NHWC.index_copy_(0, chosen, luma_NHW.unsqueeze(-1).expand(-1, -1, -1, CHANNELS))
+        return pixels_NHWC.index_copy_(0, chosen, luma(pixels_NHWC[chosen]).expand(-1, -1, -1, CHANNELS))
+
+
+def luma(pixels_NHWC: Tensor) -> Tensor:
+    """Return the grey images, N×H×W×1."""
+    red, green, blue = pixels_NHWC.unbind(-1)
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(-1)

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,6 +37,8 @@ class Operation(BaseModel, abc.ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     op: str
+    before_normalize: ClassVar[bool] = False
+    """Whether it is defined on pixels from 0 to 1 only."""
 
     @abc.abstractmethod
     def apply(self, pixels_NHWC: Tensor, context: AugmentContext) -> Tensor:

@@ -111,6 +111,8 @@ def test_every_operation_is_found_by_its_name(name: str) -> None:
             ["normalize", {"crop": {"size": 16, "padding": 0}}, {"crop": {"size": 32, "padding": 7}}],
             "crop to 32 from an image of 16 padded by 7",
         ),
+        (["normalize", "trivial_augment"], "trivial_augment after normalize: it is defined on pixels"),
+        (["normalize", {"rand_augment": {"magnitude": 31}}], "rand_augment: magnitude: should be less than or equal"),
         (["normalize", {"erase": {"scale": [0.2, 0.1]}}], "[minimum, maximum] between 0 and 1, not [0.2, 0.1]"),
         (["normalize", {"erase": {"scale": [-0.1, 0.1]}}], "scale of erase is"),
         (["normalize", {"erase": {"scale": [0.5, 1.1]}}], "scale of erase is"),

@@ -54,6 +54,8 @@ def test_no_operation_draws_from_global_state(name: str) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_file_and_a_record_contain_the_complete_operation(name: str) -> None:
     entries = [name] if name == "normalize" else ["normalize", name]
+    if OPERATIONS[name].before_normalize:
+        entries.reverse()
     ending = ["crop"] if name == "pad" else []
     config = TrainingConfig.model_validate({"data": {"augmentation": [*entries, *ending]}})
 
