@@ -1,13 +1,16 @@
 """Averaging of weights over the steps: of the trained weights themselves, or of a copy for the evaluation.
 
-`lookahead` (Zhang et al. 2019) smooths the weights more towards the end of a run. `ema` evaluates, and keeps at the
-end, an exponential moving average (Polyak and Juditsky 1992) that the training never reads.
+`lookahead` (Zhang et al. 2019) smooths the weights more towards the end of a run. `ema` and `swa` evaluate, and keep at
+the end, an average that the training never reads: an exponential one (Polyak and Juditsky 1992), or an equal one over
+the last steps (Izmailov et al. 2018). The running statistics of batch norms are averaged with the weights; they are not
+computed again.
 """
 
 from __future__ import annotations
 
 import abc
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,9 +22,11 @@ EVERY = 5
 DECAY = 0.95**EVERY
 """Share of the average that is kept at the last step of a run."""
 
-
 MEAN_AGE = 1 / 4
 """Mean age of the weights in an exponential average, in epochs."""
+
+AVERAGED_SHARE = 1 / 4
+"""Share of the epochs, the last ones, over which `swa` averages."""
 
 
 class Averaging(abc.ABC):
@@ -100,30 +105,38 @@ class Lookahead(Averaging):
             live.copy_(average)
 
 
-class ExponentialAverage(Averaging):
-    """An exponential moving average with a mean age of `MEAN_AGE`.
+class EvaluatedAverage(Averaging):
+    """An average that is evaluated and kept at the end, and not read by the training."""
 
-    The first steps have equal weight, so that no initial weight stays in the average.
-    """
+    def __init__(self, model: nn.Module, *, before: int, most: float) -> None:
+        """Start from the current weights.
 
-    def __init__(self, model: nn.Module, *, steps_per_epoch: int) -> None:
+        Args:
+            model: its weights are averaged, and replaced while they are evaluated.
+            before: steps before the first one that the average contains. Until then the weights are evaluated.
+            most: steps that have equal weight. From then on the average is exponential, with this mean age in steps.
+        """
         super().__init__(model)
-        self._most = max(1.0, steps_per_epoch * MEAN_AGE)
+        self._before = before
+        self._most = most
 
     @torch.no_grad()
     def end_step(self) -> None:
         self._step += 1
-        share = 1 / min(self._step, self._most)
-        for average, live in zip(self._average, self._live, strict=True):
-            average.lerp_(live, share)
+        if self._step > self._before:
+            share = 1 / min(self._step - self._before, self._most)
+            for average, live in zip(self._average, self._live, strict=True):
+                average.lerp_(live, share)
 
     @contextlib.contextmanager
     def evaluated(self, *, is_last: bool) -> Iterator[None]:
-        self._swap()
+        is_averaged = self._step > self._before
+        if is_averaged:
+            self._swap()
         try:
             yield
         finally:
-            if not is_last:
+            if is_averaged and not is_last:
                 self._swap()
 
     @torch.no_grad()
@@ -132,3 +145,21 @@ class ExponentialAverage(Averaging):
             trained = live.clone()
             live.copy_(average)
             average.copy_(trained)
+
+
+class ExponentialAverage(EvaluatedAverage):
+    """An exponential moving average with a mean age of `MEAN_AGE`.
+
+    The first steps have equal weight, so that no initial weight stays in the average.
+    """
+
+    def __init__(self, model: nn.Module, *, steps_per_epoch: int) -> None:
+        super().__init__(model, before=0, most=max(1.0, steps_per_epoch * MEAN_AGE))
+
+
+class EqualAverage(EvaluatedAverage):
+    """The mean after each step of the last `AVERAGED_SHARE` of the epochs, at least the last epoch."""
+
+    def __init__(self, model: nn.Module, *, epochs: int, steps_per_epoch: int) -> None:
+        averaged = math.ceil(epochs * AVERAGED_SHARE)
+        super().__init__(model, before=(epochs - averaged) * steps_per_epoch, most=math.inf)

@@ -27,6 +27,7 @@ from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.operations.normalize import NORMALIZATIONS, Constants
 from cifar_core.operations.operation import Operation
 from cifar_core.operations.registry import AnyOperation
+from cifar_core.optimizers.registry import OPTIMIZERS
 from cifar_core.recipes import canonical_augmentation, operations_of, parse_augmentation
 
 KEY_VERSION = 1
@@ -42,17 +43,14 @@ LAST_SEED = 2**32 - 1
 
 FIELDS_OF_KIND: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "model": {name: tuple(architecture.defaults) for name, architecture in ARCHITECTURES.items()},
-    "optimizer": {
-        "sgd": ("lr", "momentum", "nesterov", "weight_decay", "bias_lr_factor"),
-        "adam": ("lr", "weight_decay"),
-        "adamw": ("lr", "weight_decay"),
-    },
+    "optimizer": {name: optimizer.fields for name, optimizer in OPTIMIZERS.items()},
     "schedule": {
         "constant": (),
         "step": ("step_size", "gamma"),
         "cosine": ("min_lr",),
         "one_cycle": ("warmup",),
         "triangular": ("warmup", "start_factor", "end_factor"),
+        "warmup_cosine": ("warmup", "start_factor", "min_lr"),
     },
 }
 """Block to kind (a value of the block's `name`) to the fields that this kind uses.
@@ -91,6 +89,11 @@ def fields_of_kind(block: str, name: str) -> tuple[str, ...]:
     return ("options",) if block == "model" and is_import_path(name) else FIELDS_OF_KIND[block][name]
 
 
+def _later(default: Any, **constraints: Any) -> Any:
+    """Return a field that earlier versions lack. It is not stored at its default, so that old records stay equal."""
+    return Field(default=default, exclude_if=lambda value: value == default, **constraints)
+
+
 class ModelConfig(StrictModel):
     """The network and its shape. A field without a value takes the default of the architecture.
 
@@ -113,14 +116,25 @@ class ModelConfig(StrictModel):
     stem: Literal["none", "learned", "whitened"] | None = None
     """First 2×2 convolution: none, a trained one, or a fixed one that whitens the images."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Dropout probability in the head."""
+    """Dropout probability in the head. wide_resnet: between the two convolutions of a block."""
+    channel_dropout: float | None = _later(None, ge=0, lt=1)
+    """Probability that a channel of the feature maps is dropped after each stage."""
+    squeeze_excitation: bool | None = _later(None)
+    """Scale the channels of each block's convolutions by factors that a small network computes from their means."""
+    stochastic_depth: float | None = _later(None, ge=0, lt=1)
+    """Probability that an image skips the convolutions of the last block in training. It rises linearly over the
+    blocks."""
+    depth: int | None = _later(None, ge=10, le=1000)
+    """Number of layers with weights, 6n + 4 for n blocks per stage: 10, 16, 22, 28, 40."""
+    widen_factor: int | None = _later(None, ge=1, le=64)
+    """Channels of the blocks, relative to those of a residual network with as many layers (16, 32, 64)."""
     regularize_logits: bool | None = None
     """Apply activation and dropout to the logits too. The rung *regularized* of `experiments/ladder.yaml` does."""
     residual: bool | None = None
     """Whether each block adds its shortcut."""
     last_layer: Literal["swap", "append"] | None = None
     """`swap` replaces the 1,000-class layer, `append` adds a layer after it."""
-    pretrained: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    pretrained: bool | None = _later(None)
     """timm:NAME, torchvision:NAME: start from the weights that the library provides, which it downloads once. The last
     layer is new unless the number of classes is equal."""
     weights: str | None = None
@@ -146,7 +160,18 @@ class ModelConfig(StrictModel):
         for layer in (*(self.head or ()), *(self.plan or ())):
             if layer != "M" and layer < 1:
                 raise ValueError(f"a layer needs at least one unit, not {layer}")
+        self._check_blocks()
         return self
+
+    def _check_blocks(self) -> None:
+        values = self.arguments()
+        if values.get("stochastic_depth") and values.get("residual") is False:
+            raise ValueError("stochastic_depth needs residual: true, which leaves the shortcut of a skipped block")
+        if "depth" in fields_of_kind("model", self.name) and (values["depth"] - 4) % 6:
+            least = values["depth"] - (values["depth"] - 4) % 6
+            raise ValueError(
+                f"depth {values['depth']}: {self.name} has 6n + 4 layers. Use {max(10, least)} or {least + 6}"
+            )
 
     def _check_library(self) -> None:
         library, _, name = self.name.partition(":")
@@ -207,9 +232,17 @@ class DataConfig(StrictModel):
     """Name of a recipe, or an ordered list of operations, exactly one of them `normalize`."""
     start_size: int = Field(default=IMAGE_SIZE, ge=8, multiple_of=2)
     """Side of the images in the first epoch, in pixels, even. It grows linearly to `image_size`, which is its default.
-    Only for a network that accepts images of any size: lean, from 10 pixels, or a custom one."""
+    Only for a network that accepts images of any size: lean, from 10 pixels, resnet18 and wide_resnet, from 8, or a
+    custom one."""
     grown_at: float = Field(default=0.7, gt=0, le=1)
     """Share of the epochs after which growing images have their full size."""
+    mixup: float = _later(0.0, ge=0, le=100)
+    """Mix each training image, and its label, with another one of the batch in shares from Beta(α, α) with this α
+    (Zhang et al. 2018); 0 for off. Train accuracy then counts the class with the larger share, and the mixed labels are
+    smoothed by `label_smoothing`."""
+    cutmix: float = _later(0.0, ge=0, le=100)
+    """As `mixup`, but a rectangle of the image is replaced by that of the other one (Yun et al. 2019). If both are on,
+    each image has one of them, by chance."""
 
     @model_validator(mode="before")
     @classmethod
@@ -328,7 +361,7 @@ class DataConfig(StrictModel):
 
     def recorded(self) -> dict[str, Any]:
         """Return every field, as JSON, that a screen or a record shows."""
-        values = self.model_dump(mode="json", exclude={"about"})
+        values = self.model_dump(mode="json", exclude={"about"}) | {"mixup": self.mixup, "cutmix": self.cutmix}
         return values | {"augmentation": canonical_augmentation(self.augmentation, size=self.image_size)}
 
     def canonical(self) -> dict[str, Any]:
@@ -360,20 +393,33 @@ def _has(about: DataAbout | None) -> str:
 
 
 class OptimizerConfig(StrictModel):
-    """SGD, Adam or AdamW of PyTorch."""
+    """SGD, Adam or AdamW of PyTorch, or Muon."""
 
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Name of the optimizer."""
+    name: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    """Name of the optimizer. `muon` trains the convolutions and linear layers between the first and the last one along
+    orthogonalised momentum (Jordan et al. 2024), and all other parameters by SGD with Nesterov momentum."""
     lr: float = Field(default=0.01, gt=0)
-    """Learning rate, before the schedule changes it."""
+    """Learning rate, before the schedule changes it. muon: of the orthogonalised layers, such as 0.24."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """Momentum of SGD."""
+    """Momentum of SGD. muon: of the orthogonalised layers, such as 0.6, and always Nesterov's."""
     nesterov: bool = False
     """Nesterov momentum of SGD. It has no effect without momentum."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """L2 penalty of SGD and Adam. AdamW decouples it from the gradient."""
+    """L2 penalty of SGD and Adam. AdamW decouples it from the gradient. muon: of the layers that SGD trains; the others
+    have a fixed norm."""
     bias_lr_factor: float = Field(default=1.0, gt=0)
-    """Factor of the learning rate of biases, those of batch norms too. Their effective decay stays the same."""
+    """Factor of the learning rate of biases, those of batch norms too. Their effective decay stays the same. muon:
+    relative to `sgd_lr`."""
+    sgd_lr: float = _later(0.1, gt=0)
+    """Learning rate of the parameters that muon trains by SGD. The schedule changes it by the same factor as `lr`."""
+    sgd_momentum: float = _later(0.85, ge=0, lt=1)
+    """Nesterov momentum of the parameters that muon trains by SGD."""
+    clip_norm: float | None = _later(None, gt=0)
+    """Largest Euclidean norm of the gradient of all parameters together: a larger one is scaled down to it. None leaves
+    the gradient as it is."""
+    sam_rho: float = _later(0.0, ge=0)
+    """Distance, along the gradient, of the weights at which the gradient for the step is computed, in a second pass
+    (sharpness-aware minimisation, Foret et al. 2021); 0 for off. A step takes twice the time."""
 
     def canonical(self) -> dict[str, Any]:
         values = _used_without_defaults(self, block="optimizer")
@@ -385,14 +431,15 @@ class OptimizerConfig(StrictModel):
 class ScheduleConfig(StrictModel):
     """Schedule of the learning rate."""
 
-    name: Literal["constant", "step", "cosine", "one_cycle", "triangular"] = "constant"
-    """Name of the schedule. `step` is StepLR of PyTorch. `triangular` rises and falls linearly, step by step."""
+    name: Literal["constant", "step", "cosine", "one_cycle", "triangular", "warmup_cosine"] = "constant"
+    """Name of the schedule. `step` is StepLR of PyTorch. `triangular` rises and falls linearly, step by step.
+    `warmup_cosine` rises linearly and falls as a cosine, step by step."""
     step_size: int = Field(default=5, ge=1)
     """Epochs between two decays."""
     gamma: float = Field(default=0.1, gt=0, le=1)
     """Factor of each decay."""
     min_lr: float = Field(default=0.0, ge=0)
-    """Learning rate that the last epoch approaches."""
+    """Learning rate that the last epoch, or the last step of `warmup_cosine`, approaches."""
     warmup: float = Field(default=0.3, gt=0, lt=1)
     """Share of the run in which the learning rate rises to `optimizer.lr`."""
     start_factor: float = Field(default=0.2, ge=0, le=1)
@@ -419,9 +466,11 @@ class TrainingConfig(StrictModel):
     """Precision of training. `float16` needs CUDA. `bfloat16` is slow on a CPU."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each label that is spread evenly over all classes, in training only."""
-    averaging: Literal["none", "lookahead", "ema"] = "none"
+    averaging: Literal["none", "lookahead", "ema", "swa"] = "none"
     """`lookahead`: every 5 train steps, set the weights to their running average, which smooths more and more. `ema`:
-    evaluate, and keep at the end, an exponential moving average of the weights with a mean age of a quarter epoch."""
+    evaluate, and keep at the end, an exponential moving average of the weights with a mean age of a quarter epoch.
+    `swa`: the same with the equal average over the steps of the last quarter of the epochs; earlier epochs evaluate the
+    weights themselves. Running statistics of batch norms are averaged too."""
     test_time_augmentation: Literal["none", "flip", "flip-shift"] = "none"
     """Average the logits over views of an image. `flip`: the image and its mirror image. `flip-shift`: also both
     shifted by a pixel."""
@@ -585,7 +634,8 @@ def _without_defaults(model: StrictModel) -> dict[str, Any]:
 
 
 def _used(values: OptimizerConfig | ScheduleConfig, *, block: str) -> dict[str, Any]:
-    return values.model_dump(mode="json", include={"name", *fields_of_kind(block, values.name)})
+    used = {"name", *fields_of_kind(block, values.name)}
+    return {field: getattr(values, field) for field in type(values).model_fields if field in used}
 
 
 def _used_without_defaults(values: OptimizerConfig | ScheduleConfig, *, block: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""torch's optimiser and learning-rate schedule from their configurations."""
+"""The optimiser and the learning-rate schedule from their configurations."""
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,32 +12,18 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from cifar_core.config import OptimizerConfig, ScheduleConfig
+from cifar_core.optimizers.registry import OPTIMIZERS
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Return torch's optimiser over the parameters of a network."""
-    # Including fixed ones: they have no gradient, but checkpoints of custom networks contain them in this order.
-    parameters = list(model.parameters())
-    if config.name == "sgd":
-        return torch.optim.SGD(
-            _parameter_groups(model, config) if config.bias_lr_factor != 1 else parameters,
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov and config.momentum > 0,
-            weight_decay=config.weight_decay,
-        )
-    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    """Return the optimiser over the parameters of a network.
 
-
-def _parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Return the group of weights, whose learning rate is the reported one, and the group of biases."""
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    biases = [parameter for name, parameter in trained if name.rpartition(".")[2] == "bias"]
-    weights = [parameter for name, parameter in trained if name.rpartition(".")[2] != "bias"]
-    # A step decays a value by lr × weight_decay × value; dividing here keeps the decay of biases that of weights.
-    of_biases = {"lr": config.lr * config.bias_lr_factor, "weight_decay": config.weight_decay / config.bias_lr_factor}
-    return [{"params": weights}, {"params": biases, **of_biases}]
+    Raises:
+        ModelError: the optimiser is not for such a network.
+    """
+    module, _, function = OPTIMIZERS[config.name].path.partition(":")
+    built: torch.optim.Optimizer = getattr(importlib.import_module(module), function)(model, config)
+    return built
 
 
 class Schedule:
@@ -91,12 +78,27 @@ def build_schedule(
         )
     elif config.name == "triangular":
         scheduler = lr_scheduler.LambdaLR(optimizer, _triangle(config, steps=epochs * steps_per_epoch))
-    return Schedule(optimizer, scheduler, every_step=config.name in ("one_cycle", "triangular"))
+    elif config.name == "warmup_cosine":
+        lowest = config.min_lr / optimizer.param_groups[0]["lr"]
+        factor = _warmup_cosine(config, steps=epochs * steps_per_epoch, lowest=lowest)
+        scheduler = lr_scheduler.LambdaLR(optimizer, factor)
+    return Schedule(optimizer, scheduler, every_step=config.name in ("one_cycle", "triangular", "warmup_cosine"))
 
 
-def _cosine(lowest: float, *, epochs: int) -> Callable[[int], float]:
+def _cosine(lowest: float, *, epochs: int) -> Callable[[float], float]:
     """Return a function from the number of trained epochs to the next epoch's share of the learning rate."""
     return lambda epoch: lowest + (1 - lowest) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+def _warmup_cosine(config: ScheduleConfig, *, steps: int, lowest: float) -> Callable[[int], float]:
+    """Return a function from a step, counted from 0, to its share of the learning rate."""
+    peak = config.warmup * steps
+    fall = _cosine(lowest, epochs=1)
+    return lambda step: _rise(config, step=step, peak=peak) if step < peak else fall((step - peak) / (steps - peak))
+
+
+def _rise(config: ScheduleConfig, *, step: int, peak: float) -> float:
+    return config.start_factor + (1 - config.start_factor) * step / peak
 
 
 def _triangle(config: ScheduleConfig, *, steps: int) -> Callable[[int], float]:
@@ -105,7 +107,7 @@ def _triangle(config: ScheduleConfig, *, steps: int) -> Callable[[int], float]:
 
     def factor(step: int) -> float:
         if step < peak:
-            return config.start_factor + (1 - config.start_factor) * step / peak
+            return _rise(config, step=step, peak=peak)
         return max(0.0, 1 - (1 - config.end_factor) * (step - peak) / (steps - peak))
 
     return factor

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_core.augment import augment, normalize, resized
-from cifar_core.averaging import Averaging, ExponentialAverage, Lookahead
+from cifar_core.averaging import Averaging, EqualAverage, ExponentialAverage, Lookahead
 from cifar_core.common.errors import DivergedError
 from cifar_core.config import TrainingConfig
 from cifar_core.data.images import LabelledImages
@@ -36,12 +36,14 @@ from cifar_core.device import (
 )
 from cifar_core.errors import DeviceError, StateMismatchError
 from cifar_core.evaluation import Evaluation, confusion, evaluate
+from cifar_core.mixing import mixed
 from cifar_core.models.build import network_of
 from cifar_core.models.source import source_of
 from cifar_core.operations.flip import Flip
 from cifar_core.operations.operation import Operation
 from cifar_core.optimization import Schedule, build_optimizer, build_schedule
 from cifar_core.results import Confusion, EpochResult
+from cifar_core.sharpness import perturbed
 
 DIVERGENCE_CHECK_STEPS = 50
 """Steps between two checks of the loss: a diverged run ends within its epoch, with few synchronisations of a GPU."""
@@ -138,9 +140,15 @@ def start(
 
 
 def _averaging(config: TrainingConfig, model: nn.Module, *, steps_per_epoch: int) -> Averaging | None:
-    if config.averaging == "ema":
-        return ExponentialAverage(model, steps_per_epoch=steps_per_epoch)
-    return Lookahead(model, steps=config.epochs * steps_per_epoch) if config.averaging == "lookahead" else None
+    match config.averaging:
+        case "lookahead":
+            return Lookahead(model, steps=config.epochs * steps_per_epoch)
+        case "ema":
+            return ExponentialAverage(model, steps_per_epoch=steps_per_epoch)
+        case "swa":
+            return EqualAverage(model, epochs=config.epochs, steps_per_epoch=steps_per_epoch)
+        case "none":
+            return None
 
 
 def train(
@@ -253,12 +261,14 @@ def train_steps(state: TrainingState, images: DeviceImages) -> Iterator[StepResu
     state.model.train()
     # Dropout draws from torch's global generator, whose state is restored afterwards.
     with seeded(_derived_seed(config.seed, epoch, _DROPOUT), device), reproducible():
-        for inputs_NCHW, labels_N in input_batches(config, images, epoch=epoch):
-            yield train_step(state, inputs_NCHW.contiguous(memory_format=state.memory_format), labels_N)
+        for inputs_NCHW, targets in input_batches(config, images, epoch=epoch):
+            yield train_step(state, inputs_NCHW.contiguous(memory_format=state.memory_format), targets)
 
 
 def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield an epoch's batches: inputs, float32 N×3×H×W with H = W = `config.image_size(epoch)`, and labels, int64 N.
+    """Yield an epoch's batches: inputs, float32 N×3×H×W with H = W = `config.image_size(epoch)`, and targets.
+
+    Targets are labels, int64 N; with mixup or cutmix the share of each class, float32 N×K.
 
     The random numbers come from separate generators: calling this changes no run.
     """
@@ -277,7 +287,12 @@ def input_batches(config: TrainingConfig, images: DeviceImages, *, epoch: int) -
             generator=augmentation_generator,
             alternation_N=None if alternation is None else alternation[order_N],
         )
-        yield resized(inputs_NCHW, config.image_size(epoch)), images.labels_N[indices_N]
+        yield mixed(
+            resized(inputs_NCHW, config.image_size(epoch)),
+            images.labels_N[indices_N],
+            data=config.data,
+            generator=augmentation_generator,
+        )
 
 
 def _alternation(config: TrainingConfig, operations: tuple[Operation, ...], *, count: int, epoch: int) -> Tensor | None:
@@ -300,23 +315,43 @@ def _initialize_from_images(state: TrainingState, images: DeviceImages) -> None:
             state.averaging.reset()
 
 
-def train_step(state: TrainingState, inputs_NCHW: Tensor, labels_N: Tensor) -> StepResult:
+def train_step(state: TrainingState, inputs_NCHW: Tensor, targets: Tensor) -> StepResult:
     """Take one optimiser step on the mean cross-entropy of a batch.
 
-    The reported loss includes label smoothing: losses are comparable only between runs with the same smoothing.
+    The reported loss includes label smoothing and mixed labels: losses are comparable only between runs with the same.
+
+    Args:
+        state: updated in place.
+        inputs_NCHW: the images.
+        targets: labels, int64 N, or the share of each class in an image, float32 N×K. A prediction is correct if it is
+            the class with the largest share.
     """
-    state.optimizer.zero_grad(set_to_none=True)
-    with autocast(state.config, state.device):
-        logits_NK = state.model(inputs_NCHW)
-        loss = functional.cross_entropy(logits_NK, labels_N, label_smoothing=state.config.label_smoothing)
-    torch.autograd.backward(state.scaler.scale(loss))
-    state.scaler.step(state.optimizer)
+    optimizer, config = state.optimizer, state.config.optimizer
+    loss, logits_NK = _backward(state, inputs_NCHW, targets)
+    if config.sam_rho > 0:
+        with perturbed(state.model, rho=config.sam_rho):
+            _backward(state, inputs_NCHW, targets)
+    if config.clip_norm is not None:
+        state.scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(state.model.parameters(), config.clip_norm)
+    state.scaler.step(optimizer)
     state.scaler.update()
     state.schedule.end_step()
     if state.averaging is not None:
         state.averaging.end_step()
+    labels_N = targets if targets.ndim == 1 else targets.argmax(1)
     correct = (logits_NK.argmax(1) == labels_N).sum()
     return StepResult(loss.detach().float(), correct, len(labels_N))
+
+
+def _backward(state: TrainingState, inputs_NCHW: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Set the gradient of the loss at the current weights; return the loss and the logits."""
+    state.optimizer.zero_grad(set_to_none=True)
+    with autocast(state.config, state.device):
+        logits_NK = state.model(inputs_NCHW)
+        loss = functional.cross_entropy(logits_NK, targets, label_smoothing=state.config.label_smoothing)
+    torch.autograd.backward(state.scaler.scale(loss))
+    return loss, logits_NK
 
 
 def _confusion(images: DeviceImages | None, measured: Evaluation, *, classes: int) -> Confusion:

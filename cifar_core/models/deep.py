@@ -8,7 +8,14 @@ from itertools import pairwise
 
 from torch import nn
 
-from cifar_core.models.layers import ConvNet, activation_layers, dropout_layers, linear_layers, scaled
+from cifar_core.models.layers import (
+    ConvNet,
+    activation_layers,
+    channel_dropout_layers,
+    dropout_layers,
+    linear_layers,
+    scaled,
+)
 
 DEFAULT_WIDTH = 64
 
@@ -28,6 +35,7 @@ class DeepNet(ConvNet):
             notebook's value, there is no dropout layer.
         inner_activation: activation between a stage's convolutions and after the head's hidden layers, where the
             notebook has none: `none`, `relu`, `gelu` or `tanh`.
+        channel_dropout: probability that a channel is dropped after a stage in training.
     """
 
     def __init__(
@@ -39,13 +47,17 @@ class DeepNet(ConvNet):
         head: Sequence[int] = (256, 64),
         dropout: float = 0.0,
         inner_activation: str = "none",
+        channel_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
         channels = [3, *map(scale, (64, 128, 256, 512))]
         between = partial(activation_layers, inner_activation)
         self.features = nn.Sequential(
-            *(_stage(before, out_channels=after, between=between()) for before, after in pairwise(channels))
+            *(
+                _stage(before, out_channels=after, between=between(), channel_dropout=channel_dropout)
+                for before, after in pairwise(channels)
+            )
         )
 
         flattened = channels[-1] * (image_size // 16) ** 2
@@ -56,7 +68,9 @@ class DeepNet(ConvNet):
         )
 
 
-def _stage(in_channels: int, *, out_channels: int, between: Iterable[nn.Module]) -> nn.Sequential:
+def _stage(
+    in_channels: int, *, out_channels: int, between: Iterable[nn.Module], channel_dropout: float
+) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
         nn.BatchNorm2d(out_channels),
@@ -65,4 +79,5 @@ def _stage(in_channels: int, *, out_channels: int, between: Iterable[nn.Module])
         nn.BatchNorm2d(out_channels),
         nn.ReLU(),
         nn.MaxPool2d(2),
+        *channel_dropout_layers(channel_dropout),
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cifar_core.models.layers import ConvNet, activation_layers, scaled
+from cifar_core.models.layers import ConvNet, activation_layers, channel_dropout_layers, scaled
 
 DEFAULT_WIDTH = 64
 PATCH = 2
@@ -37,6 +37,7 @@ class LeanNet(ConvNet):
         width: channels of the first stage; the others scale with it, the stem's 24 do not.
         activation: `none`, `relu`, `gelu` or `tanh`, after every convolution.
         stem: `whitened`, computed from training images and fixed; `learned`, a normal 2×2 convolution; or `none`.
+        channel_dropout: probability that a channel is dropped after a stage in training.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class LeanNet(ConvNet):
         width: int = DEFAULT_WIDTH,
         activation: str = "gelu",
         stem: str = "whitened",
+        channel_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
@@ -56,11 +58,12 @@ class LeanNet(ConvNet):
             "learned": [nn.Conv2d(3, STEM_CHANNELS, kernel_size=PATCH), *activation_layers(activation)],
             "whitened": [Whitening(), *activation_layers(activation)],
         }
+        stage = partial(_stage, activation=activation, channel_dropout=channel_dropout)
         self.features = nn.Sequential(
             *stems[stem],
-            *_stage(STEM_CHANNELS if stems[stem] else 3, out_channels=first, activation=activation),
-            *_stage(first, out_channels=second, activation=activation),
-            *_stage(second, out_channels=third, activation=activation),
+            *stage(STEM_CHANNELS if stems[stem] else 3, out_channels=first),
+            *stage(first, out_channels=second),
+            *stage(second, out_channels=third),
         )
         self.head = nn.Sequential(GlobalMaxPool(), nn.Linear(third, num_classes, bias=False), Scale(LOGIT_SCALE))
 
@@ -118,7 +121,7 @@ class Scale(nn.Module):
         return f"{self.factor:.4g}"
 
 
-def _stage(in_channels: int, *, out_channels: int, activation: str) -> list[nn.Module]:
+def _stage(in_channels: int, *, out_channels: int, activation: str, channel_dropout: float) -> list[nn.Module]:
     return [
         _convolution(in_channels, out_channels=out_channels),
         nn.MaxPool2d(2),
@@ -127,6 +130,7 @@ def _stage(in_channels: int, *, out_channels: int, activation: str) -> list[nn.M
         _convolution(out_channels, out_channels=out_channels),
         _batch_norm(out_channels),
         *activation_layers(activation),
+        *channel_dropout_layers(channel_dropout),
     ]
 
 

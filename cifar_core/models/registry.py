@@ -38,28 +38,53 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             "activation": "none",
             "dropout": 0.0,
             "regularize_logits": False,
+            "channel_dropout": 0.0,
         },
     ),
     "deep": Architecture(
         path="cifar_core.models.deep:DeepNet",
         least_image=16,
-        defaults={"width": 64, "head": (256, 64), "dropout": 0.0, "inner_activation": "none"},
+        defaults={
+            "width": 64,
+            "head": (256, 64),
+            "dropout": 0.0,
+            "inner_activation": "none",
+            "channel_dropout": 0.0,
+        },
     ),
     "resnet": Architecture(
         path="cifar_core.models.resnet:ResNet",
         least_image=16,
-        defaults={"width": 64, "head": (256, 64), "dropout": 0.4, "residual": True},
+        defaults={
+            "width": 64,
+            "head": (256, 64),
+            "dropout": 0.4,
+            "residual": True,
+            "channel_dropout": 0.0,
+            "squeeze_excitation": False,
+            "stochastic_depth": 0.0,
+        },
     ),
     "lean": Architecture(
         path="cifar_core.models.lean:LeanNet",
-        defaults={"width": 64, "activation": "gelu", "stem": "whitened"},
+        defaults={"width": 64, "activation": "gelu", "stem": "whitened", "channel_dropout": 0.0},
         least_size=10,
         least_image=10,
+    ),
+    "resnet18": Architecture(
+        path="cifar_core.models.resnet18:ResNet18",
+        defaults={"width": 64, "channel_dropout": 0.0},
+        least_size=8,
+    ),
+    "wide_resnet": Architecture(
+        path="cifar_core.models.wide_resnet:WideResNet",
+        defaults={"width": 16, "depth": 16, "widen_factor": 4, "dropout": 0.0, "channel_dropout": 0.0},
+        least_size=8,
     ),
     "vgg": Architecture(
         path="cifar_core.models.vgg:VGG",
         # The plan determines the width: a number here would rescale every plan that starts with another number.
-        defaults={"width": None, "plan": VGG_PLAN, "head": (4096, 4096), "dropout": 0.4},
+        defaults={"width": None, "plan": VGG_PLAN, "head": (4096, 4096), "dropout": 0.4, "channel_dropout": 0.0},
         channels_last=False,
     ),
     "torchvision_vgg16": Architecture(

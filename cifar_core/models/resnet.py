@@ -8,9 +8,18 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
+from cifar_core.models.layers import (
+    ConvNet,
+    SqueezeExcitation,
+    StochasticDepth,
+    channel_dropout_layers,
+    dropout_layers,
+    linear_layers,
+    scaled,
+)
 
 DEFAULT_WIDTH = 64
+BLOCKS = 4
 
 
 class ResNet(ConvNet):
@@ -27,6 +36,10 @@ class ResNet(ConvNet):
             is no dropout layer.
         residual: whether a block adds its shortcut. Without it the block is the plain one of He et al.'s comparison:
             the same convolutions in sequence, and no parameters of a shortcut.
+        channel_dropout: probability that a channel is dropped after a block's max-pool in training.
+        squeeze_excitation: scale the channels of each block's convolutions (`SqueezeExcitation`).
+        stochastic_depth: probability that an image skips the convolutions of the last block in training; that of block
+            l of 4 is l/4 of it. The shortcut remains.
     """
 
     def __init__(
@@ -38,13 +51,23 @@ class ResNet(ConvNet):
         head: Sequence[int] = (256, 64),
         dropout: float = 0.4,
         residual: bool = True,
+        channel_dropout: float = 0.0,
+        squeeze_excitation: bool = False,
+        stochastic_depth: float = 0.0,
     ) -> None:
         super().__init__()
         scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
         channels = [3, *map(scale, (64, 128, 256, 512))]
         blocks: list[nn.Module] = []
-        for before, after in pairwise(channels):
-            blocks += [ResidualBlock(before, out_channels=after, has_shortcut=residual), nn.MaxPool2d(2)]
+        for number, (before, after) in enumerate(pairwise(channels), start=1):
+            block = ResidualBlock(
+                before,
+                out_channels=after,
+                has_shortcut=residual,
+                squeeze_excitation=squeeze_excitation,
+                skipped=stochastic_depth * number / BLOCKS,
+            )
+            blocks += [block, nn.MaxPool2d(2), *channel_dropout_layers(channel_dropout)]
         self.features = nn.Sequential(*blocks)
 
         self.head = nn.Sequential(
@@ -61,7 +84,15 @@ class ResidualBlock(nn.Module):
     it the block has only the convolutions, batch norms and ReLUs.
     """
 
-    def __init__(self, in_channels: int, *, out_channels: int, has_shortcut: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        out_channels: int,
+        has_shortcut: bool = True,
+        squeeze_excitation: bool = False,
+        skipped: float = 0.0,
+    ) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False),
@@ -69,6 +100,8 @@ class ResidualBlock(nn.Module):
             nn.ReLU(),
             nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(out_channels),
+            *([SqueezeExcitation(out_channels)] if squeeze_excitation else []),
+            *([StochasticDepth(skipped)] if skipped else []),
         )
         self.shortcut = (
             nn.Sequential(

@@ -7,7 +7,14 @@ from functools import partial
 
 from torch import nn
 
-from cifar_core.models.layers import ConvNet, activation_layers, dropout_layers, linear_layers, scaled
+from cifar_core.models.layers import (
+    ConvNet,
+    activation_layers,
+    channel_dropout_layers,
+    dropout_layers,
+    linear_layers,
+    scaled,
+)
 
 DEFAULT_WIDTH = 32
 
@@ -27,6 +34,7 @@ class SimpleNet(ConvNet):
         activation: `none`, `relu`, `gelu` or `tanh`.
         dropout: probability that a value is dropped in training; at 0 there is no dropout layer.
         regularize_logits: apply activation and dropout to the logits as well.
+        channel_dropout: probability that a channel is dropped after a max-pool in training.
     """
 
     def __init__(
@@ -39,6 +47,7 @@ class SimpleNet(ConvNet):
         activation: str = "none",
         dropout: float = 0.0,
         regularize_logits: bool = False,
+        channel_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         scale = partial(scaled, width=width, default_width=DEFAULT_WIDTH)
@@ -46,10 +55,13 @@ class SimpleNet(ConvNet):
         self.features = nn.Sequential(
             nn.Conv2d(3, first, kernel_size=5, padding=2),
             nn.MaxPool2d(2),
+            *channel_dropout_layers(channel_dropout),
             nn.Conv2d(first, second, kernel_size=5, padding=2),
             nn.MaxPool2d(2),
+            *channel_dropout_layers(channel_dropout),
             nn.Conv2d(second, third, kernel_size=5, padding=2),
             nn.MaxPool2d(2),
+            *channel_dropout_layers(channel_dropout),
         )
 
         regularization = partial(_regularization, activation, dropout=dropout)

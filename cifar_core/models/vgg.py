@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from cifar_core.models.layers import ConvNet, dropout_layers, linear_layers, scaled
+from cifar_core.models.layers import ConvNet, channel_dropout_layers, dropout_layers, linear_layers, scaled
 from cifar_core.models.registry import VGG_PLAN
 
 
@@ -25,6 +25,7 @@ class VGG(ConvNet):
         head: hidden linear layers at the plan's width.
         dropout: probability that an output of a hidden linear layer is dropped in training; at 0 there is no
             dropout layer.
+        channel_dropout: probability that a channel is dropped after a max-pool in training.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class VGG(ConvNet):
         plan: Sequence[int | str] = VGG_PLAN,
         head: Sequence[int] = (4096, 4096),
         dropout: float = 0.4,
+        channel_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         plan_width = next(size for size in plan if isinstance(size, int))
@@ -46,7 +48,7 @@ class VGG(ConvNet):
         channels, pixels = 3, image_size
         for entry in plan:
             if isinstance(entry, str):
-                features.append(nn.MaxPool2d(2))
+                features += [nn.MaxPool2d(2), *channel_dropout_layers(channel_dropout)]
                 pixels //= 2
             else:
                 out_channels = scale(entry)

@@ -40,6 +40,9 @@ from sweeps.tasks.image_quantities import QUANTITIES, image_quantity
 if TYPE_CHECKING:
     from cifar_core.training import TrainingState
 
+FALLING_TO_MIN_LR = ("cosine", "warmup_cosine")
+"""Schedules that end at `schedule.min_lr`."""
+
 Split = tuple[LabelledImages, LabelledImages | None]
 """Training and validation images."""
 
@@ -70,7 +73,7 @@ class ImageClassification(Task[TrainingConfig]):
 
     def config_warnings(self, config: TrainingConfig) -> list[str]:
         rate, lowest = config.optimizer.lr, config.schedule.min_lr
-        is_rising = config.schedule.name == "cosine" and lowest > rate
+        is_rising = config.schedule.name in FALLING_TO_MIN_LR and lowest > rate
         found = [rising_rate("schedule.min_lr", lowest, rate)] if is_rising else []
         if config.model.pretrained and library_of(config.model.name) and config.data.normalization == "none":
             found.append(
@@ -94,12 +97,15 @@ class ImageClassification(Task[TrainingConfig]):
 
     def scaled(self, config: TrainingConfig, *, lr: float, width: Mapping[str, int]) -> TrainingConfig:
         model, rate, lowest = config.model, config.optimizer.lr, config.schedule.min_lr
+        rates = {"lr": product(rate, lr)}
+        if config.optimizer.name == "muon":
+            rates["sgd_lr"] = product(config.optimizer.sgd_lr, lr)
         if model.name in width:
             model = model.model_copy(update={"width": width[model.name]})
         return config.model_copy(
             update={
                 "model": model,
-                "optimizer": config.optimizer.model_copy(update={"lr": product(rate, lr)}),
+                "optimizer": config.optimizer.model_copy(update=rates),
                 "schedule": config.schedule.model_copy(update={"min_lr": product(lowest, lr)}),
             }
         )
@@ -120,7 +126,7 @@ class ImageClassification(Task[TrainingConfig]):
 
     def space_warnings(self, space: Any) -> list[str]:
         rate, lowest = space.min_value("optimizer.lr"), space.max_value("schedule.min_lr")
-        if "cosine" not in space.listed_values("schedule.name") or lowest <= rate:
+        if lowest <= rate or not set(FALLING_TO_MIN_LR) & set(space.listed_values("schedule.name")):
             return []
         where = "parameters" if "schedule.min_lr" in space.parameters else "base"
         return [rising_rate(f"{where}.schedule.min_lr", lowest, rate)]

@@ -11,15 +11,28 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "optimizer.name": ("optimizer", "optim", "opt", "optimizer_name", "optimizer_type", "optim_name", "optim_type"),
     "optimizer.momentum": ("momentum", "sgd_momentum"),
     "optimizer.nesterov": ("nesterov",),
+    "optimizer.clip_norm": (
+        "clip_norm",
+        "clip_grad_norm",
+        "grad_clip",
+        "gradient_clip",
+        "gradient_clip_val",
+        "max_grad_norm",
+    ),
+    "optimizer.sam_rho": ("sam_rho",),
     "optimizer.weight_decay": ("weight_decay", "weightdecay", "wd", "l2"),
     "data.batch_size": ("batch_size", "batchsize", "bs", "train_batch_size", "batch", "train_bs"),
     "data.shuffle": ("shuffle",),
     "data.augmentation": ("augmentation", "augmentations"),
+    "data.mixup": ("mixup", "mixup_alpha"),
+    "data.cutmix": ("cutmix", "cutmix_alpha"),
     "data.normalization": ("normalization", "normalisation"),
     "data.train_size": ("train_size",),
     "data.validation_size": ("validation_size", "val_size"),
     "model.name": ("model", "arch", "architecture", "model_name", "model_type", "network", "net"),
     "model.dropout": ("dropout", "dropout_rate", "drop_rate", "dropout_prob", "dropout_p", "p_dropout", "drop"),
+    "model.stochastic_depth": ("stochastic_depth", "drop_path", "drop_path_rate", "stochastic_depth_prob"),
+    "model.widen_factor": ("widen_factor",),
     "model.width": ("width",),
     "model.activation": ("activation", "act", "activation_function"),
     "schedule.name": ("scheduler", "schedule", "lr_scheduler", "lr_schedule", "scheduler_name", "scheduler_type"),
@@ -48,8 +61,8 @@ _VALUES: Mapping[str, Mapping[str, str]] = {
 }
 """Path to value of other files, without underscores, to the value of a training configuration."""
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "optimizer.name": ("sgd", "adam", "adamw"),
-    "schedule.name": ("constant", "step", "cosine", "one_cycle", "triangular"),
+    "optimizer.name": ("sgd", "adam", "adamw", "muon"),
+    "schedule.name": ("constant", "step", "cosine", "one_cycle", "triangular", "warmup_cosine"),
     "precision": ("float32", "bfloat16", "float16"),
 }
 

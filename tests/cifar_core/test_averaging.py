@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.optim import swa_utils
 
-from cifar_core.averaging import DECAY, EVERY, ExponentialAverage, Lookahead
+from cifar_core.averaging import DECAY, EVERY, EqualAverage, ExponentialAverage, Lookahead
 
 
 def network() -> nn.Sequential:
@@ -79,6 +80,42 @@ def test_a_network_keeps_its_exponential_average_after_the_last_epoch() -> None:
         pass
 
     assert model.weight.item() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("epochs", "averaged"), [(1, 1), (3, 1), (4, 1), (5, 2), (8, 2)])
+def test_an_equal_average_is_the_mean_over_the_last_quarter(epochs: int, averaged: int) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = EqualAverage(model, epochs=epochs, steps_per_epoch=3)
+    seen = []
+    for epoch in range(epochs):
+        for step in range(3):
+            _set(model, float((epoch * 3 + step) ** 2))
+            average.end_step()
+        with average.evaluated(is_last=False):
+            seen.append(model.weight.item())
+        assert model.weight.item() == (epoch * 3 + 2) ** 2
+
+    before = epochs - averaged
+    values = torch.arange(epochs * 3).square().float()
+    assert seen[:before] == values.view(-1, 3)[:before, 2].tolist()
+    assert seen[-1] == pytest.approx(values[3 * before :].mean().item())
+
+
+def test_an_equal_average_is_torchs() -> None:
+    model = network()
+    ours = EqualAverage(model, epochs=1, steps_per_epoch=4)
+    theirs = swa_utils.AveragedModel(model, use_buffers=True)
+    for _ in range(4):
+        with torch.no_grad():
+            model[0].weight.normal_()
+            model[1].running_mean.normal_()
+        ours.end_step()
+        theirs.update_parameters(model)
+
+    with ours.evaluated(is_last=True):
+        pass
+    torch.testing.assert_close(model[0].weight, theirs.module[0].weight)
+    torch.testing.assert_close(model[1].running_mean, theirs.module[1].running_mean)
 
 
 def _set(model: nn.Linear, value: float) -> None:

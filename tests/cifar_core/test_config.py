@@ -18,6 +18,9 @@ VALUES: dict[str, Any] = {
     "optimizer.lr": 0.05, "optimizer.momentum": 0.9, "optimizer.nesterov": True, "optimizer.weight_decay": 0.01,
     "model.width": 8, "model.plan": (8, "M"), "model.head": (16,), "model.activation": "relu", "model.dropout": 0.2,
     "model.regularize_logits": True, "model.last_layer": "append", "model.weights": "a.pt",
+    "model.channel_dropout": 0.1, "model.squeeze_excitation": True, "model.stochastic_depth": 0.2, "model.depth": 22,
+    "model.widen_factor": 2, "schedule.start_factor": 0.1, "schedule.end_factor": 0.3, "optimizer.bias_lr_factor": 4.0,
+    "optimizer.sgd_lr": 0.3, "optimizer.sgd_momentum": 0.5, "optimizer.clip_norm": 1.0, "optimizer.sam_rho": 0.05,
 }  # fmt: skip
 """A non-default value of each field."""
 
@@ -101,6 +104,40 @@ def test_a_shorter_run_keeps_its_schedule_in_proportion(epochs: int, step_size: 
 )
 def test_the_images_of_an_epoch_are_resolved(data: dict[str, int], images: int) -> None:
     assert config(data=data).train_images() == images
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"model": {"name": "wide_resnet", "depth": 20}}, "depth 20: wide_resnet has 6n \\+ 4 layers. Use 16 or 22"),
+        ({"model": {"name": "resnet", "residual": False, "stochastic_depth": 0.1}}, "stochastic_depth needs residual"),
+        ({"optimizer": {"clip_norm": 0}}, "clip_norm\n  Input should be greater than 0"),
+        ({"data": {"mixup": -1}}, "mixup\n  Input should be greater than or equal to 0"),
+    ],
+)
+def test_values_that_exclude_each_other_are_rejected_with_the_reason(content: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        config(**content)
+
+
+def test_the_depth_of_a_network_that_ignores_it_is_not_checked() -> None:
+    assert config(model={"name": "resnet", "depth": 20}).config_id() == config(model={"name": "resnet"}).config_id()
+
+
+LATER = (
+    "model.channel_dropout", "model.squeeze_excitation", "model.stochastic_depth", "model.depth", "model.widen_factor",
+    "data.mixup", "data.cutmix", "optimizer.sgd_lr", "optimizer.sgd_momentum", "optimizer.clip_norm",
+    "optimizer.sam_rho",
+)  # fmt: skip
+"""Fields that records of earlier versions lack."""
+
+
+def test_later_fields_are_shown_but_not_stored_at_their_defaults() -> None:
+    plain = config(model={"name": "resnet"})
+    stored = plain.model_dump(mode="json")
+
+    assert not [path for path in LATER if path.partition(".")[2] in stored[path.partition(".")[0]]]
+    assert {"data.mixup", "optimizer.clip_norm", "model.stochastic_depth"} <= plain.dotted().keys()
 
 
 IDENTITIES = Path(__file__).parents[1] / "fixtures" / "identities.json"

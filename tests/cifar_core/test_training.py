@@ -197,7 +197,14 @@ def test_a_parameter_that_is_fixed_is_not_trained(factor: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", [{"name": "step"}, {"name": "cosine", "min_lr": 0.01}, {"name": "one_cycle"}, {"name": "triangular"}]
+    "schedule",
+    [
+        {"name": "step"},
+        {"name": "cosine", "min_lr": 0.01},
+        {"name": "one_cycle"},
+        {"name": "triangular"},
+        {"name": "warmup_cosine", "min_lr": 0.01},
+    ],
 )
 def test_biases_keep_their_factor_of_the_rate_under_every_schedule(schedule: dict[str, Any]) -> None:
     wanted = TrainingConfig.model_validate(
@@ -302,6 +309,22 @@ LEAN: dict[str, Any] = {
         # Seven steps per epoch: it stops between two updates of the average.
         ("sgd", "triangular", LEAN),
         ("sgd", "step", {"averaging": "ema"}),
+        ("sgd", "step", {"averaging": "swa"}),
+        ("sgd", "warmup_cosine", {"data": {**NOISY["data"], "mixup": 0.4}}),
+        ("sgd", "cosine", {"data": {**NOISY["data"], "cutmix": 1.0}}),
+        ("sgd", "cosine", {"data": {**NOISY["data"], "mixup": 0.4, "cutmix": 1.0}, "label_smoothing": 0.1}),
+        ("sgd", "cosine", {"data": DATA | {"augmentation": ["trivial_augment", "normalize", "flip"]}}),
+        ("sgd", "cosine", {"data": DATA | {"augmentation": ["rand_augment", "normalize", "crop"]}}),
+        ("muon", "warmup_cosine", {"optimizer": {"bias_lr_factor": 4, "weight_decay": 0.01}}),
+        ("muon", "constant", {**LEAN, "optimizer": {"sam_rho": 0.05, "clip_norm": 1.0}}),
+        ("sgd", "step", {"optimizer": {"clip_norm": 0.1}}),
+        ("sgd", "step", {"optimizer": {"sam_rho": 0.05}}),
+        ("adamw", "step", {"optimizer": {"sam_rho": 0.05, "clip_norm": 1.0}, "averaging": "swa"}),
+        ("sgd", "step", {"model": {"name": "resnet", "width": 4, "channel_dropout": 0.2}}),
+        ("sgd", "step", {"model": {"name": "resnet", "width": 4, "squeeze_excitation": True}}),
+        ("sgd", "step", {"model": {"name": "resnet", "width": 4, "stochastic_depth": 0.3}}),
+        ("sgd", "step", {"model": {"name": "resnet18", "width": 4, "channel_dropout": 0.1}}),
+        ("sgd", "step", {"model": {"name": "wide_resnet", "width": 2, "depth": 10, "dropout": 0.3}}),
     ],
 )
 def test_a_resumed_run_computes_the_same_as_one_without_a_stop(
@@ -376,6 +399,13 @@ def one_cycle(step: int) -> float:
     return high + (low - high) / 2 * (1 + math.cos(math.pi * share))
 
 
+def warmup_cosine(step: int) -> float:
+    """Six of thirty steps from 0.4 × LR up to LR, then a cosine down to 0.02."""
+    if step < 6:
+        return LR * (0.4 + 0.6 * step / 6)
+    return 0.02 + (LR - 0.02) * (1 + math.cos(math.pi * (step - 6) / 24)) / 2
+
+
 CLOSED_FORMS: dict[str, tuple[dict[str, Any], Callable[[int], float]]] = {
     "constant": ({"name": "constant"}, lambda epoch: LR),
     "step": ({"name": "step", "step_size": 2, "gamma": 0.5}, lambda epoch: LR * 0.5 ** ((epoch - 1) // 2)),
@@ -387,6 +417,10 @@ CLOSED_FORMS: dict[str, tuple[dict[str, Any], Callable[[int], float]]] = {
     "triangular": (
         {"name": "triangular", "warmup": 0.2, "start_factor": 0.4, "end_factor": 0.1},
         lambda epoch: LR * float(np.interp(epoch * STEPS - 1, [0, 6, 30], [0.4, 1, 0.1])),
+    ),
+    "warmup_cosine": (
+        {"name": "warmup_cosine", "warmup": 0.2, "start_factor": 0.4, "min_lr": 0.02},
+        lambda epoch: warmup_cosine(epoch * STEPS - 1),
     ),
 }
 
