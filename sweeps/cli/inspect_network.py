@@ -38,8 +38,9 @@ set_option = click.option(
 @click.argument(
     "name",
     metavar="MODEL|RUN|FILE",
-    help="simple, deep, resnet, lean, vgg, torchvision_vgg16, timm:NAME, torchvision:NAME, or your own network as "
-    "'nets:Tiny'; a recorded run (see `sweeps show`); a sweep or ladder file: FILE:RUNG for a rung.",
+    help="simple, deep, resnet, lean, resnet18, wide_resnet, vgg, torchvision_vgg16, timm:NAME, torchvision:NAME, "
+    "or your own network as 'nets:Tiny'; a recorded run (see `sweeps show`); a sweep or ladder file: FILE:RUNG for a "
+    "rung.",
 )
 @set_option
 @click.option(

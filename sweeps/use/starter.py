@@ -48,8 +48,8 @@ _NETWORK = """\
 
 _REST_OF_BASE = """\
   data: {data}  # of {images}
-  optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw
-  schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
+  optimizer: {{name: sgd, momentum: 0.9}}  # sgd | adam | adamw | muon
+  schedule: {{name: cosine}}  # constant | step | cosine | warmup_cosine | one_cycle | triangular
 parameters:  # searched: `values` to choose from, or a range from `min` to `max`
 """
 
@@ -84,7 +84,7 @@ description: Gain of each change relative to the previous rung
 base:  # configuration of the first rung: any field of a training configuration
   epochs: {epochs}  # passes over the training images
   data: {data}  # of {images}
-  optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw
+  optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}  # sgd | adam | adamw | muon
   model: {first}  # others: `sweeps inspect models`; your own: nets:Tiny
 rungs:  # in order; each changes the previous rung, or the one it names
   - name: baseline
@@ -93,7 +93,7 @@ rungs:  # in order; each changes the previous rung, or the one it names
   - name: augmented
     data: {{augmentation: flip-crop}}  # or flip, flip-erase-crop, pad-flip-gray-crop
   - name: cosine
-    schedule: {{name: cosine}}  # constant | step | cosine | one_cycle | triangular
+    schedule: {{name: cosine}}  # constant | step | cosine | warmup_cosine | one_cycle | triangular
 """
 
 _RUNG = """\
