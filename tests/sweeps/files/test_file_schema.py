@@ -182,6 +182,9 @@ BETWEEN_VALUES = (
     "augmentation results in images of",
     "is [minimum, maximum]",
     "pixels. For smaller ones use",
+    "stochastic_depth needs residual: true",
+    "has 6n + 4 layers",
+    "it is defined on pixels from 0 to 1",
 )
 """What `TrainingConfig` refuses and no schema of draft 7 can say."""
 
