@@ -89,7 +89,7 @@ def run(
     else:
         plan = plan_of_sweep(what)
     options = RunOptions(runs=Path(runs), new=new, widen=widen, **how)
-    summary = _carry_out(plan, options)
+    summary = carry_out(plan, options)
     if plan.budget is not None:
         return _with_model(summary, what.name, options)
     if not isinstance(what, SweepSpec) or what.replicates is None or summary.stopped_by is not None:
@@ -128,14 +128,14 @@ def _with_model(summary: RunSummary, sweep: str, options: RunOptions) -> RunSumm
     return replace(summary, confirmed=replace(confirmed, model=log_winner(sweep, runs=options.runs)))
 
 
-def _carry_out(plan: RunPlan, options: RunOptions) -> RunSummary:
+def carry_out(plan: RunPlan, options: RunOptions) -> RunSummary:
     """Rebuild a lost or damaged record, then run a plan. Raise `Interrupted` if a signal ends it."""
     from sweeps.driver.options import Interrupted
-    from sweeps.driver.runner import run as carry_out
+    from sweeps.driver.runner import run as run_plan
     from sweeps.upkeep.record import rebuild_record
 
     rebuild_record(options.runs)
-    summary = carry_out(plan, options)
+    summary = run_plan(plan, options)
     if summary.stopped_by == "signal":
         raise Interrupted(summary)
     return summary
@@ -148,6 +148,7 @@ def replicate(
     seeds: int = 3,
     runs: str | Path = DEFAULT_RUNS,
     limits: Limits | None = None,
+    on_start: Callable[[str], None] | None = None,
     **how: Unpack[RunKeywords],
 ) -> RunSummary:
     """Train the best configurations of a search again at full length with new seeds, the same for each.
@@ -161,6 +162,7 @@ def replicate(
         seeds: number of new seeds of each. A larger number than before adds runs.
         runs: the runs folder.
         limits: limits of the run; None for no limits.
+        on_start: called before anything is trained with a sentence on what the seeds can distinguish, if it is known.
         how: as for `run`.
 
     Raises:
@@ -169,6 +171,9 @@ def replicate(
         RecordError: the record cannot be opened.
         Interrupted: as for `run`.
     """
+    from sweeps._api.planning import spread_in
+    from sweeps.core.identity import Protocol
+    from sweeps.core.measure import Measure
     from sweeps.driver.options import RunOptions
     from sweeps.driver.plan import plan_of_replicates
     from sweeps.record.availability import is_unresponsive
@@ -177,8 +182,17 @@ def replicate(
 
     replicates = Replicates(top=top, seeds=seeds)
     plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), replicates, limits=limits)
+    if on_start is not None:
+        spread = spread_in(
+            Path(runs),
+            measure=Measure(name=plan.metric.name, maximize=plan.metric.goal == "maximize"),
+            protocol=Protocol.of(plan.data[0]),
+            sweeps=frozenset({sweep}),
+        )
+        if spread is not None:
+            on_start(spread.sentence(seeds))
     options = RunOptions(runs=Path(runs), **how)
-    summary = _carry_out(plan, options)
+    summary = carry_out(plan, options)
     if summary.stopped_by or is_unresponsive(options.runs):
         return summary
     return replace(summary, model=log_winner(sweep, runs=Path(runs)))
@@ -226,7 +240,7 @@ def retrain(
         train_size=train_size,
     )
     options = RunOptions(runs=Path(runs), **how)
-    return _carry_out(plan, options)
+    return carry_out(plan, options)
 
 
 def leaderboard(

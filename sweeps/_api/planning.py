@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from sweeps.core.commands import DEFAULT_RUNS
-from sweeps.core.errors import SweepError
+from sweeps.core.errors import RecordError, SweepError
 from sweeps.core.identity import Protocol
+from sweeps.core.measure import Measure
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.ladder_part import LadderPart, PartOptions, arguments_of, read_part
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from sweeps.analysis.power import KnownSpread
     from sweeps.backends.slots import Slots
     from sweeps.core.task import Probe, TaskConfig
     from sweeps.driver.estimate import BudgetEstimate, Estimate
+    from sweeps.record.table import Row
     from sweeps.search.warm_start import WarmStart
 
 
@@ -87,6 +91,8 @@ class SweepPlan(Plan):
     """The configurations of other sweeps that are tried first; None without `warm_start`."""
     budget: BudgetEstimate | None = None
     """How the time budget is spent; None without one, or if no train steps were timed."""
+    spread: KnownSpread | None = None
+    """The spread over seeds, from which follows what the replicates can distinguish; None if it is unknown."""
     trial_epochs: tuple[float, int]
     """Epochs of all trials: expected with early stopping, and without it; 0 if a program decides on its epochs."""
 
@@ -185,6 +191,8 @@ class SweepPlan(Plan):
             best = "the best configuration" if again == 1 else f"the best {again} configurations"
             each = plural(seeds, "new seed") + ("" if again == 1 else " each")
             print_sentence(console, f"then trains {best} to full length under {each} (replicates){more}")
+        if about.replicates is not None and self.spread is not None:
+            print_sentence(console, self.spread.sentence(about.replicates.seeds))
         if about.limits.timeout is not None:
             print_sentence(console, f"stops after at most {duration(about.limits.timeout)} (limits.timeout)")
         if not epochs:
@@ -205,6 +213,8 @@ class LadderPlan(Plan):
     part: LadderPart
     seconds_of: Mapping[str, float] | None
     """Rung to estimated seconds of a run on one slot, including the evaluation on the test images."""
+    spread: KnownSpread | None = None
+    """As that of a sweep."""
 
     @property
     def configs(self) -> dict[str, TaskConfig]:
@@ -296,6 +306,8 @@ class LadderPlan(Plan):
         if ladder.metric is not None:
             better = "higher" if ladder.metric.goal == "maximize" else "lower"
             print_sentence(console, f"compared by {ladder.metric.name} after the last epoch ({better} is better)")
+        if seeds > 1 and self.spread is not None:
+            print_sentence(console, self.spread.sentence(seeds))
         if ladder.measured_on is MeasuredOn.VALIDATION:
             images = f"{Protocol.of(ladder.rungs[0].config).validation_images:,} validation images"
             print_sentence(console, f"compared on {images}; on the test images at the end, with --final")
@@ -343,7 +355,7 @@ def plan_of_file(
 ) -> SweepPlan | LadderPlan:
     """Return the plan for the options of a command line."""
     if is_ladder(read_yaml(file, overrides=overrides)):
-        return _ladder_plan(read_part(file, overrides, **options), probe=probe)
+        return _ladder_plan(read_part(file, overrides, **options), probe=probe, runs=runs)
     if options["final"]:
         raise SweepError(f"{file} is a sweep, and --final is for ladders. Run `sweeps finalize` after the search.")
     if arguments := arguments_of(**options):
@@ -403,7 +415,24 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path
         trial_epochs=expected_epochs(first, trials=trials, early=about.early_terminate),
         remarks=remarks,
         warm_start=warm_start,
+        spread=spread_in(
+            runs,
+            measure=Measure(name=about.metric.name, maximize=about.metric.goal == "maximize"),
+            protocol=Protocol.of(first[0]),
+            sweeps=frozenset({about.name}),
+        ),
     )
+
+
+def spread_in(runs: Path, *, measure: Measure, protocol: Protocol | None, sweeps: frozenset[str]) -> KnownSpread | None:
+    """Return the spread over seeds that is known from a runs folder, see `known_spread`; also without its record."""
+    from sweeps.analysis.power import known_spread
+    from sweeps.record.reader import MlflowReader
+
+    rows: Sequence[Row] = ()
+    with contextlib.suppress(RecordError):
+        rows = MlflowReader(runs).runs().rows
+    return known_spread(rows, measure=measure, protocol=protocol, sweeps=sweeps)
 
 
 def _stored_warm_start(sweep: str, runs: Path) -> WarmStart | None:
@@ -417,13 +446,21 @@ def _stored_warm_start(sweep: str, runs: Path) -> WarmStart | None:
         return None
 
 
-def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
+def _ladder_plan(part: LadderPart, *, probe: bool, runs: Path) -> LadderPlan:
     from sweeps.backends.slots import local_slots
     from sweeps.driver.dry_runs import dry_run_all
     from sweeps.tasks.registry import task_of
 
     slots = local_slots(part.ladder.resources, part.ladder.limits)
-    unprobed = LadderPlan(part=part, slots=slots, seconds_of=None)
+    ladder = part.ladder
+    on = "test_accuracy" if ladder.measured_on is MeasuredOn.TEST else "val_accuracy"
+    measure = (
+        Measure(name=on)
+        if ladder.metric is None
+        else Measure(name=ladder.metric.name, maximize=ladder.metric.goal == "maximize")
+    )
+    spread = spread_in(runs, measure=measure, protocol=None, sweeps=frozenset({ladder.name}))
+    unprobed = LadderPlan(part=part, slots=slots, seconds_of=None, spread=spread)
     configs = unprobed.configs
     dry_run = dry_run_all(list(configs.values()), isolated=False)
     remarks = dry_run.remarks()
@@ -433,9 +470,8 @@ def _ladder_plan(part: LadderPart, *, probe: bool) -> LadderPlan:
     if timed is None:
         return replace(unprobed, remarks=remarks)
     is_tested = part.ladder.measured_on is MeasuredOn.TEST
-    return LadderPlan(
-        part=part,
-        slots=slots,
+    return replace(
+        unprobed,
         remarks=remarks,
         seconds_of={
             name: timed.seconds(config) + (timed.test_seconds(config) if is_tested else 0.0)

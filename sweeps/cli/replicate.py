@@ -39,6 +39,6 @@ def replicate(sweep: str, top: int, seeds: int, runs: Path, report: bool, how: R
     with terminal_copy() as console, stage(console, f"reading {sweep}"):
         from sweeps._api.functions import replicate as replicate_best
 
-    summary = summary_of(replicate_best, sweep, top=top, seeds=seeds, runs=runs, **how)
+    summary = summary_of(replicate_best, sweep, top=top, seeds=seeds, runs=runs, on_start=click.echo, **how)
     show_result(runs, sweep, summary, report=report)
     finish(summary, f"{sweep} replicates", runs=runs)
