@@ -17,6 +17,7 @@ from cifar_core.common.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from sweeps._api.functions import effects, leaderboard, load_ladder, load_spec, query, replicate, retrain, run
+    from sweeps._api.judge import judge, questions
     from sweeps._api.planning import plan
     from sweeps._api.replay import replay
     from sweeps._api.reporting import report, resumed
@@ -37,6 +38,7 @@ __all__ = [
     "export_model",
     "finalize",
     "inspect",
+    "judge",
     "ladder",
     "leaderboard",
     "load_ladder",
@@ -44,6 +46,7 @@ __all__ = [
     "load_spec",
     "plan",
     "query",
+    "questions",
     "replay",
     "replicate",
     "report",
@@ -59,6 +62,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "use.networks": "export_model load_model",
         "_api.functions": "effects leaderboard load_ladder load_spec query replicate retrain run",
+        "_api.judge": "judge questions",
         "_api.planning": "plan",
         "_api.sweep": "Sweep SweepResult",
         "_api.replay": "replay",

@@ -23,7 +23,7 @@ from cifar_core.operations.registry import OPERATIONS
 from cifar_core.recipes import RECIPES
 from sweeps.cli.main import sweeps
 from sweeps.cli.options import RUN_OPTIONS
-from sweeps.core.exit_codes import FAILED_OF_VERB, ExitCode
+from sweeps.core.exit_codes import FAILED_OF_VERB, AnswerCode, ExitCode
 from sweeps.core.variables import VARIABLES
 from sweeps.files.parameter import DISTRIBUTIONS
 from sweeps.files.scale import Scale
@@ -532,6 +532,9 @@ def exit_codes() -> str:
                 for verb, text in FAILED_OF_VERB.items()
             ],
         ),
+        "## Answers of `sweeps judge`",
+        "[`sweeps judge`](verbs.md#sweeps-judge) exits with its answer, so that a script need not read its output.",
+        table(["code", "answer"], [(str(answer.value), answer.meaning) for answer in AnswerCode]),
     )
 
 

@@ -24,6 +24,7 @@ from sweeps.cli.gc import gc
 from sweeps.cli.import_record import import_record
 from sweeps.cli.init import init
 from sweeps.cli.inspect import inspect
+from sweeps.cli.judge import judge
 from sweeps.cli.ladder import ablate, ladder
 from sweeps.cli.leaderboard import leaderboard, show, ui
 from sweeps.cli.manage import list_sweeps, repair, rm, status, stop
@@ -94,7 +95,7 @@ def sweeps() -> None:
 sweeps.add_section("View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, replay, ui)
 sweeps.add_section("Write", report, methods, note)
 sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
-sweeps.add_section("Confirm", replicate, finalize, evaluate, rerun)
+sweeps.add_section("Confirm", replicate, judge, finalize, evaluate, rerun)
 sweeps.add_section("Use", retrain, predict, export)
 sweeps.add_section("Maintain", import_record, doctor, repair, gc, rm, schema, completion)
 

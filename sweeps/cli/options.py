@@ -115,3 +115,18 @@ def command_line(verb: str, file: Path, overrides: tuple[str, ...], arguments: S
     """Return the command line of a verb on a file, with its overrides and further arguments."""
     settings = [word for override in overrides for word in ("--set", override)]
     return shlex.join(["sweeps", verb, str(file), *settings, *arguments])
+
+
+def seconds_of(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds of `20m`, as the callback of an option."""
+    from sweeps.files.settings import parse_duration
+
+    if value is None:
+        return None
+    try:
+        seconds = float(parse_duration(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+    if not seconds > 0:
+        raise click.BadParameter(f"{value!r} is not above 0. Write a time such as 20m.")
+    return seconds

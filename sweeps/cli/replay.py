@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sweeps.cli.options import A_SEARCH, runs_option
+from sweeps.cli.options import A_SEARCH, runs_option, seconds_of
 from sweeps.cli.param_types import SweepName
 
 
@@ -37,21 +37,6 @@ def _rule(context: click.Context, parameter: click.Parameter, values: tuple[str,
     return tuple(rules)
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """Return the seconds of `20m`."""
-    from sweeps.files.settings import parse_duration
-
-    if value is None:
-        return None
-    try:
-        seconds = float(parse_duration(value))
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from None
-    if not seconds > 0:
-        raise click.BadParameter(f"{value!r} is not above 0. Write a time such as 20m.")
-    return seconds
-
-
 @click.command()
 @click.argument("sweep", type=SweepName(), help=A_SEARCH)
 @click.option(
@@ -76,7 +61,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str | No
 @click.option(
     "--budget",
     metavar="TIME",
-    callback=_seconds,
+    callback=seconds_of,
     help="Simulated time of each search, such as 20m, at whose end the best configuration is complete.",
 )
 @click.option(

@@ -148,7 +148,7 @@ def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
 
 def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
     """Print the summary of a search or of its replicates, and return the exit code."""
-    from sweeps.core.formatting import duration, log_path, plural
+    from sweeps.core.formatting import duration, plural
     from sweeps.core.trial import Outcome
 
     counts = ", ".join(f"{summary.count(outcome)} {outcome}" for outcome in Outcome if summary.count(outcome))
@@ -188,6 +188,15 @@ def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
             "configuration was proposed. Widen the space, or lower run_cap.",
             err=True,
         )
+    return print_failures(summary, runs=runs)
+
+
+def print_failures(summary: RunSummary, *, runs: Path) -> ExitCode:
+    """Print which trials failed and what ended the run, and return the exit code."""
+    from sweeps.core.formatting import log_path
+    from sweeps.core.trial import Outcome
+
+    failed = [record for record in summary.records if record.outcome is Outcome.FAILED]
     if summary.stopped_by in ("disk full", "storage away", "code changed"):
         click.echo(f"error: {summary.details}", err=True)
         return ExitCode.REFUSED

@@ -33,7 +33,7 @@ class Notifier:
     Args:
         targets: the receivers.
         state: of the sweep; updated here.
-        part: `search`, the only one with new bests, `replicates`, `ladder` or `retrain`.
+        part: `search`, the only one with new bests, `replicates`, `ladder`, `retrain` or `judge`.
         print_line: prints a line on the console.
     """
 

@@ -48,6 +48,8 @@ KeyOf = Callable[[TaskConfig], str]
 
 LADDER = {"kind": "ladder"}
 """Definition of a ladder's study, which `is_ladder_study` checks."""
+QUESTION = {"kind": "judge"}
+"""Definition of the study with the runs of a question, as `LADDER`."""
 STORAGE = "storage"
 """Attribute of a study in a database: the storage of its checkpoints."""
 RESOURCES = "resources"
@@ -110,6 +112,8 @@ class RunPlan:
     """Number of best configurations whose weights are kept; None for all."""
     is_ladder: bool = False
     """Whether its trials are the rungs of a ladder."""
+    judged: bool = False
+    """Whether its rungs are the two configurations of a question (`sweeps.driver.question`)."""
     tested: bool = False
     """Whether each complete run is measured on the test images. Never for a search."""
     final_configs: Sequence[TaskConfig] = ()
@@ -130,8 +134,10 @@ class RunPlan:
     """Conditions on what a training measures; None without any."""
 
     @property
-    def part(self) -> Literal["search", "replicates", "ladder", "retrain"]:
+    def part(self) -> Literal["search", "replicates", "ladder", "retrain", "judge"]:
         """The kind of the plan."""
+        if self.judged:
+            return "judge"
         if self.replicates:
             return "replicates"
         if self.is_ladder:

@@ -49,6 +49,7 @@ from sweeps.search.confirming import LikelyReplicates
 from sweeps.search.deadline import Gate
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study, read_study
+from sweeps.search.paired_seeds import PairedSeeds
 from sweeps.search.reuse import LadderResults, SearchResults
 from sweeps.search.stored_trials import name_in_record
 from sweeps.search.warm_start import WARM_START, stored_warm_start
@@ -239,11 +240,12 @@ def _ledger(
     def copy_weights(key: str) -> bool:
         return fetch_weights(plan.task, key, runs=folder.runs, to=SweepCheckpoints(folder))
 
+    proposer = plan.proposer(lambda config: identify(config).key)
     return Ledger(
         study,
         sweep=plan.name,
         metric=plan.metric.name,
-        proposer=plan.proposer(lambda config: identify(config).key),
+        proposer=proposer,
         run_cap=plan.run_cap,
         identify=identify,
         recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
@@ -251,7 +253,7 @@ def _ledger(
         target_value=plan.metric.target,
         pausing=plan.pausing(study, folder.runs),
         conditions=plan.conditions,
-        gate=gate,
+        gate=proposer if isinstance(proposer, PairedSeeds) else gate,
     )
 
 

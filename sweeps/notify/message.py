@@ -19,7 +19,7 @@ class Message:
     event: Event
     sweep: str
     part: str
-    """`search`, `replicates`, `ladder` or `retrain`."""
+    """`search`, `replicates`, `ladder`, `retrain` or `judge`."""
     text: str
     """The event in one sentence."""
     time: float

@@ -391,8 +391,8 @@ def read_study(folder: SweepFolder) -> optuna.Study:
 
 
 def is_ladder_study(study: optuna.Study) -> bool:
-    """Return whether a study contains the rungs of a ladder."""
-    return bool(json.loads(study.user_attrs.get("definition", "{}")).get("kind") == "ladder")
+    """Return whether a study contains the rungs of a ladder, or the two configurations of a question."""
+    return json.loads(study.user_attrs.get("definition", "{}")).get("kind") in ("ladder", "judge")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cifar_core.common.files import read_regular
 from sweeps.core.errors import DiskFullError, StoreError, is_disk_full
 from sweeps.core.formatting import listed
-from sweeps.store.files import error_reason, read_file
+from sweeps.store.files import append_lines, error_reason, read_file
 
 ACCESS_LOG = "test_looks.jsonl"
 """File in the runs folder, one line per access."""
@@ -81,13 +80,7 @@ def _append(runs: Path, accesses: Sequence[TestSetAccess]) -> None:
     if not accesses:
         return
     try:
-        before = read_regular(path) or b""
-        with path.open("a", encoding="utf-8") as file:
-            # A crash may have left an incomplete line.
-            torn = before and not before.endswith(b"\n")
-            file.write(("\n" if torn else "") + "".join(access.line() for access in accesses))
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(path, "".join(access.line() for access in accesses))
     except OSError as error:
         if is_disk_full(error):
             raise DiskFullError(path) from None

@@ -7,6 +7,7 @@ treated as a missing file.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def write_file(path: Path, content: bytes) -> None:
     move_stray_aside(path)
     with atomic_write(path) as file:
         file.write(content)
+
+
+def append_lines(path: Path, lines: str) -> None:
+    """Append lines to a file and wait for the disk, after an incomplete line that a crash may have left.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    before = read_regular(path) or b""
+    with path.open("a", encoding="utf-8") as file:
+        torn = before and not before.endswith(b"\n")
+        file.write(("\n" if torn else "") + lines)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def ensure_folder(path: Path) -> None:

@@ -101,3 +101,24 @@ def _flush() -> None:
             # A full disk must not prevent the shutdown of Ray.
             with contextlib.suppress(OSError):
                 stream.flush()
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Print everything in the block to standard error, also of child processes. Standard output is left to JSON."""
+    _flush()
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # as in a test
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    saved = os.dup(descriptor)
+    os.dup2(2, descriptor)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _flush()
+        os.dup2(saved, descriptor)
+        os.close(saved)

@@ -49,7 +49,7 @@ def _fields(config: TrainingConfig) -> dict[str, Any]:
 
 def is_file_name(name: str) -> bool:
     """Return whether a name is that of a sweep or ladder file, possibly with a rung: `FILE:RUNG`."""
-    return _parts(name)[0].suffix in SUFFIXES
+    return split_file_name(name)[0].suffix in SUFFIXES
 
 
 def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> TrainingConfig:
@@ -63,7 +63,7 @@ def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> T
     Raises:
         SpecError: the file is invalid, or the sweep searches fields of the block; names the choices.
     """
-    path, rung = _parts(name)
+    path, rung = split_file_name(name)
     if is_ladder(read_yaml(path)):
         ladder = load_ladder(path)
         if rung is None:
@@ -90,7 +90,8 @@ def config_in_file(name: str, *, block: str, overrides: Sequence[str] = ()) -> T
     return config
 
 
-def _parts(name: str) -> tuple[Path, str | None]:
+def split_file_name(name: str) -> tuple[Path, str | None]:
+    """Return the path and the rung of `FILE:RUNG`; no rung for a sweep."""
     file, colon, rung = name.rpartition(":")
     if colon and Path(file).suffix in SUFFIXES:
         return Path(file), rung
