@@ -232,7 +232,7 @@ class DataConfig(StrictModel):
     """Name of a recipe, or an ordered list of operations, exactly one of them `normalize`."""
     start_size: int = Field(default=IMAGE_SIZE, ge=8, multiple_of=2)
     """Side of the images in the first epoch, in pixels, even. It grows linearly to `image_size`, which is its default.
-    Only for a network that accepts images of any size: lean, from 10 pixels, resnet18 and wide_resnet, from 8, or a
+    Only for a network that accepts images of any size: lean and resnet18, from 10 pixels, wide_resnet, from 8, or a
     custom one."""
     grown_at: float = Field(default=0.7, gt=0, le=1)
     """Share of the epochs after which growing images have their full size."""

@@ -74,7 +74,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "resnet18": Architecture(
         path="cifar_core.models.resnet18:ResNet18",
         defaults={"width": 64, "channel_dropout": 0.0},
-        least_size=8,
+        # Below, the last feature maps have one pixel, of which a batch norm cannot train a batch of one image.
+        least_size=10,
+        least_image=10,
     ),
     "wide_resnet": Architecture(
         path="cifar_core.models.wide_resnet:WideResNet",

@@ -13,6 +13,7 @@ from torchvision.ops import SqueezeExcitation as TheirSqueezeExcitation
 from cifar_core.config import ModelConfig
 from cifar_core.models.build import build_model
 from cifar_core.models.layers import SqueezeExcitation, StochasticDepth
+from cifar_core.models.registry import ARCHITECTURES
 from cifar_core.models.resnet import ResNet
 from cifar_core.models.resnet18 import ResNet18
 from cifar_core.models.wide_resnet import PreActivationBlock, WideResNet
@@ -50,6 +51,13 @@ def test_resnet18_computes_what_torchvisions_does_with_a_small_stem() -> None:
 
     with torch.no_grad():
         torch.testing.assert_close(ours.train()(images_NCHW), theirs.train()(images_NCHW), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "wide_resnet"])
+def test_the_smallest_images_train_in_a_batch_of_one(name: str) -> None:
+    model = build_model(ModelConfig(name=name, width=4))
+    size = ARCHITECTURES[name].least_size
+    assert model(torch.rand(1, 3, size, size)).shape == (1, 10)
 
 
 def test_a_pre_activation_block_is_the_one_written_out() -> None:

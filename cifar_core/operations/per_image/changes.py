@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cifar_core.operations.operation import indices
+from cifar_core.operations.operation import cached, indices
 from cifar_core.operations.per_image import geometric, tonal
 
 BINS = 31
@@ -62,6 +62,7 @@ class Limits:
     """Of 8 bits, by posterize."""
 
 
+@cached
 def magnitudes(limits: Limits) -> Tensor:
     """Return the magnitude of each change (row) and bin (column), without signs."""
     shear, translate, rotate, tone = (

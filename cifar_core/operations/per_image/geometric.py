@@ -43,15 +43,12 @@ def rotate(pixels_NHWC: Tensor, degrees_N: Tensor) -> Tensor:
 def _transformed(pixels_NHWC: Tensor, x_3N: Sequence[Tensor], y_3N: Sequence[Tensor]) -> Tensor:
     """Return images whose pixel at (x, y) from the centre is the one at `x_3N` · (x, y, 1), `y_3N` · (x, y, 1)."""
     _, height, width, _ = pixels_NHWC.shape
-    matrix_N23 = torch.stack([torch.stack(list(x_3N), dim=1), torch.stack(list(y_3N), dim=1)], dim=1)
     x_W, y_H = (_from_centre(size, pixels_NHWC.device) for size in (width, height))
-    places_HW3 = torch.stack(
-        [x_W.expand(height, -1), y_H[:, None].expand(-1, width), torch.ones_like(x_W).expand(height, -1)], -1
-    )
-    size_2 = torch.tensor([0.5 * width, 0.5 * height], device=pixels_NHWC.device)
+    ones_HW = torch.ones(height, width, device=pixels_NHWC.device)
+    places_HW3 = torch.stack([ones_HW * x_W, ones_HW * y_H[:, None], ones_HW], dim=-1)
     # `grid_sample` expects -1 and 1 at the edges.
-    scaled_N32 = matrix_N23.transpose(1, 2) / size_2
-    grid_NHW2 = torch.einsum("hwk,nkc->nhwc", places_HW3, scaled_N32)
+    matrix_23N = torch.stack([torch.stack(list(x_3N)) / (0.5 * width), torch.stack(list(y_3N)) / (0.5 * height)])
+    grid_NHW2 = torch.einsum("hwk,ckn->nhwc", places_HW3, matrix_23N)
     sampled_NCHW = grid_sample(
         pixels_NHWC.permute(0, 3, 1, 2), grid_NHW2, mode="nearest", padding_mode="zeros", align_corners=False
     )
