@@ -39,7 +39,7 @@ SMALL: dict[str, Any] = {"epochs": 2, "data": {"train_size": 200, "validation_si
 def definition(seed: int, *, minutes: float, small: bool) -> dict[str, Any]:
     """Return the sweep's file."""
     content: dict[str, Any] = yaml.safe_load(QUICK.read_text(encoding="utf-8"))
-    for key in ("start_with", "replicates"):
+    for key in ("start_with", "confirm"):
         content.pop(key)
     content |= {"seed": seed, "run_cap": 1_000, "limits": {"timeout": f"{round(60 * minutes)}s"}}
     if small:

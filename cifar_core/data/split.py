@@ -40,6 +40,15 @@ def split_first(images: LabelledImages, count: int, *, seed: int) -> LabelledIma
     return images if count == len(images) else images.subset(first_indices(images, count, seed=seed))
 
 
+def split_last(images: LabelledImages, count: int, *, seed: int) -> LabelledImages:
+    """Return a number of images, stratified by class, in the order of the images: the last ones of `split_indices`.
+
+    They are disjoint from the training and validation images of each split with this seed that leaves so many images.
+    """
+    order_N = _interleaved_order(images.labels_N, seed=seed, keys_N=images.order_N)
+    return images.subset(np.sort(order_N[len(order_N) - count :]))
+
+
 def first_indices(images: LabelledImages, count: int, *, seed: int) -> npt.NDArray[np.int64]:
     """Return the ascending indices of the images that `split_first` returns."""
     return np.sort(_interleaved_order(images.labels_N, seed=seed, keys_N=images.order_N)[:count])

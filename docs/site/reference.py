@@ -198,7 +198,7 @@ def sweep_file() -> str:
     """Return the page of a sweep file's keys."""
     schema = file_schema("sweep")
     definitions = schema["$defs"]
-    blocks = ("metric", "limits", "resources", "replicates", "keep")
+    blocks = ("metric", "limits", "resources", "replicates", "confirm", "keep")
     rules = [record_schema(rule) for rule in RULES.values()]
     names = dict.fromkeys(field for rule in rules for field in rule["properties"])
     return page(

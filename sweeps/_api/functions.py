@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
 
+from pydantic import ValidationError
+
+from cifar_core.common.validation import explain
 from sweeps.core.commands import DEFAULT_RUNS
 from sweeps.core.errors import SweepError
 from sweeps.core.task import TaskConfig
 from sweeps.files.budget import FULL_BUDGET, Budget
 from sweeps.files.ladder import Ladder
 from sweeps.files.ladder_file import load_ladder as read_ladder
-from sweeps.files.settings import Limits, Replicates
+from sweeps.files.settings import Confirm, Limits, Replicates
 from sweeps.files.sweep import SweepSpec
 from sweeps.files.sweep import load_spec as read_spec
 
@@ -92,7 +95,9 @@ def run(
     summary = carry_out(plan, options)
     if plan.budget is not None:
         return _with_model(summary, what.name, options)
-    if not isinstance(what, SweepSpec) or what.replicates is None or summary.stopped_by is not None:
+    if not isinstance(what, SweepSpec) or summary.stopped_by is not None:
+        return summary
+    if (wanted := what.confirm or what.replicates) is None:
         return summary
     if is_unresponsive(options.runs):
         return summary  # a second call starts the replicates once the record is reachable
@@ -100,10 +105,9 @@ def run(
         return summary
     limits = what.limits.minus(summary.seconds)
     try:
-        confirmed = replicate(
+        confirmed = _replicate(
             what.name,
-            top=what.replicates.top,
-            seeds=what.replicates.seeds,
+            wanted,
             runs=runs,
             limits=limits,
             **how
@@ -146,12 +150,18 @@ def replicate(
     *,
     top: int = 3,
     seeds: int = 3,
+    until: float | None = None,
+    at_most: float = 900.0,
+    images: int | None = None,
     runs: str | Path = DEFAULT_RUNS,
     limits: Limits | None = None,
     on_start: Callable[[str], None] | None = None,
     **how: Unpack[RunKeywords],
 ) -> RunSummary:
-    """Train the best configurations of a search again at full length with new seeds, the same for each.
+    """Train the best configurations of a search again at full length with new seeds.
+
+    All get the same number of seeds; or, with `until`, each next seed goes to the configuration where it helps most,
+    until one of them is the best with this probability.
 
     The sampler does not receive the results. The leaderboard then ranks these configurations by the mean of the new
     seeds only, because the seed of the search was selected for. The winner becomes a logged model in MLflow.
@@ -159,7 +169,11 @@ def replicate(
     Args:
         sweep: name of a search.
         top: number of configurations, best first.
-        seeds: number of new seeds of each. A larger number than before adds runs.
+        seeds: number of new seeds of each, without `until`. A larger number than before adds runs.
+        until: probability with which the declared configuration is the best; None for a fixed number of seeds.
+        at_most: with `until`, the seconds of the race over all its starts.
+        images: validation images that the search did not use, on which the runs are compared; None for as many as are
+            left, at most 10,000; 0 for those of the search.
         runs: the runs folder.
         limits: limits of the run; None for no limits.
         on_start: called before anything is trained with a sentence on what the seeds can distinguish, if it is known.
@@ -171,6 +185,25 @@ def replicate(
         RecordError: the record cannot be opened.
         Interrupted: as for `run`.
     """
+    wanted: Replicates | Confirm = Replicates(top=top, seeds=seeds, images=images)
+    if until is not None:
+        try:
+            wanted = Confirm(top=top, until=until, at_most=at_most, images=images)
+        except ValidationError as error:
+            raise SweepError(f"{'; '.join(explain(error))}.") from None
+    return _replicate(sweep, wanted, runs=runs, limits=limits, on_start=on_start, **how)
+
+
+def _replicate(
+    sweep: str,
+    wanted: Replicates | Confirm,
+    *,
+    runs: str | Path,
+    limits: Limits | None,
+    on_start: Callable[[str], None] | None = None,
+    **how: Unpack[RunKeywords],
+) -> RunSummary:
+    """Train the replicates of a search; see `replicate`."""
     from sweeps._api.planning import spread_in
     from sweeps.core.identity import Protocol
     from sweeps.core.measure import Measure
@@ -180,9 +213,8 @@ def replicate(
     from sweeps.store.folder import SweepFolder
     from sweeps.use.winner import log_winner
 
-    replicates = Replicates(top=top, seeds=seeds)
-    plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), replicates, limits=limits)
-    if on_start is not None:
+    plan = plan_of_replicates(SweepFolder(Path(runs).resolve(), sweep), wanted, limits=limits)
+    if on_start is not None and isinstance(wanted, Replicates):
         spread = spread_in(
             Path(runs),
             measure=Measure(name=plan.metric.name, maximize=plan.metric.goal == "maximize"),
@@ -190,7 +222,7 @@ def replicate(
             sweeps=frozenset({sweep}),
         )
         if spread is not None:
-            on_start(spread.sentence(seeds))
+            on_start(spread.sentence(wanted.seeds))
     options = RunOptions(runs=Path(runs), **how)
     summary = carry_out(plan, options)
     if summary.stopped_by or is_unresponsive(options.runs):

@@ -16,7 +16,7 @@ from sweeps.core.measure import Measure
 from sweeps.core.trial import MeasuredOn
 from sweeps.files.ladder_file import is_ladder
 from sweeps.files.ladder_part import LadderPart, PartOptions, arguments_of, read_part
-from sweeps.files.settings import Resources
+from sweeps.files.settings import Replicates, Resources
 from sweeps.files.sweep import SweepSpec, load_spec
 from sweeps.files.yaml_file import flatten, read_yaml
 from sweeps.store.folder import SweepFolder
@@ -117,6 +117,8 @@ class SweepPlan(Plan):
 
     @property
     def _confirming_seconds(self) -> float | None:
+        if self.sweep.confirm is not None and self.sweep.budget is None:
+            return self.sweep.confirm.at_most
         if self.cost is None or self.sweep.replicates is None:
             return None
         again = min(self.sweep.replicates.top, self.trials or self.sweep.replicates.top)
@@ -125,12 +127,14 @@ class SweepPlan(Plan):
     def _budget_sentence(self, seconds: float) -> str:
         """Return how the time budget is spent."""
         from sweeps.core.formatting import duration, plural
+        from sweeps.driver.estimate import RESERVED_SEEDS
 
-        wanted = self.sweep.replicates
+        wanted = self.sweep.confirm or self.sweep.replicates
         rest = "complete the best trial"
         if wanted is not None:
             best = "it" if wanted.top == 1 else f"the best {wanted.top}"
-            rest += f" and confirm {best} under {plural(wanted.seeds, 'new seed')}"
+            seeds = wanted.seeds if isinstance(wanted, Replicates) else RESERVED_SEEDS
+            rest += f" and confirm {best} under {plural(seeds, 'new seed')}"
         if self.budget is None:
             return f"{duration(seconds)} (budget): search, then the time that is needed to {rest}"
         needed = duration(self.budget.confirm)
@@ -184,7 +188,16 @@ class SweepPlan(Plan):
             print_sentence(console, _unknown_time(self.trial_epochs, file=self.file))
         if about.budget is not None:
             print_sentence(console, self._budget_sentence(about.budget))
-        elif about.replicates is not None:
+        if about.confirm is not None:
+            after = "at the end of the budget" if about.budget is not None else "then"
+            print_sentence(
+                console,
+                f"{after}: a race of the best {about.confirm.top} under new seeds, until one is the best with "
+                f"{100 * about.confirm.until:g} %, for at most {duration(about.confirm.at_most)} (confirm)",
+            )
+        if (part := about.confirmation) is not None:
+            print_sentence(console, part.sentence)
+        if about.budget is None and about.replicates is not None:
             again, seeds = min(about.replicates.top, self.trials), about.replicates.seeds
             seconds = self._confirming_seconds
             more = "" if seconds is None else f": about {duration(seconds)} more"

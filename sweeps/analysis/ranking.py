@@ -11,12 +11,14 @@ from typing import Any
 
 from sweeps.analysis.known import known_of
 from sweeps.analysis.rungs import RungRuns, budget_of, budgets_of
-from sweeps.analysis.statistics import CONFIDENCE, p_values_against_first, student_interval, wilson_interval
+from sweeps.analysis.sequential import pooled_spread, standing
+from sweeps.analysis.statistics import CONFIDENCE, Spread, interval_of_mean, p_values_against_first, wilson_interval
 from sweeps.core.formatting import is_accuracy
 from sweeps.core.front import front
 from sweeps.core.identity import Protocol, TestProtocol, replicate_group
 from sweeps.core.trial import Outcome
 from sweeps.record.columns import RECORD_COLUMNS
+from sweeps.record.mapping import CONFIRM_EXAMPLES, CONFIRM_PART, CONFIRM_UNTIL
 from sweeps.record.table import Row, Table
 from sweeps.search.best import by_value
 
@@ -59,7 +61,29 @@ class _Configuration:
     def confirming(self) -> list[Row]:
         """Replicates with a result, without seeds of the search: these are biased by the selection."""
         search_seeds = {row["seed"] for row in self.runs if row["replicate_of"] is None}
-        return [row for row in self.complete if row["replicate_of"] is not None and row["seed"] not in search_seeds]
+        new = [row for row in self.complete if row["replicate_of"] is not None and row["seed"] not in search_seeds]
+        # Those on a confirmation part count alone, and of several parts the last one.
+        part = next((row[CONFIRM_PART] for row in reversed(new) if row["confirm_value"] is not None), None)
+        fresh = [row for row in new if row["confirm_value"] is not None and row[CONFIRM_PART] == part]
+        return fresh or new
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its mean is over results on a confirmation part."""
+        return bool(self.confirming) and self.confirming[0]["confirm_value"] is not None
+
+    @property
+    def raced_until(self) -> float | None:
+        """Probability at which the race of its replicates ends; None without a race."""
+        return max((row[CONFIRM_UNTIL] for row in self.confirming if row[CONFIRM_UNTIL] is not None), default=None)
+
+    def value(self, row: Row) -> float:
+        """Return the value of one of its `seeds` that it is ranked by."""
+        return float(row["confirm_value"] if self.is_fresh else _ranking_value(row))
+
+    def accuracy(self, row: Row) -> Any:
+        """Return the accuracy of one of its `seeds` that its interval is of."""
+        return row["confirm_accuracy"] if self.is_fresh else _accuracy(row)
 
     @cached_property
     def seeds(self) -> list[Row]:
@@ -74,8 +98,12 @@ class _Configuration:
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it has a result, no seed failed to learn and none violates a condition of its search."""
-        return bool(self.seeds) and not self.did_not_learn and not any(row["violated"] for row in self.complete)
+        """Whether it has a result, no seed failed to learn or to end, and none violates a condition of its search."""
+        if not self.seeds or self.did_not_learn or any(row["violated"] for row in self.complete):
+            return False
+        # The mean over the runs of a race that did not fail would be too good.
+        lost = (Outcome.DIVERGED, Outcome.FAILED)
+        return not any(row[CONFIRM_UNTIL] is not None and row["status"] in lost for row in self.runs)
 
     @property
     def search_accuracy(self) -> float | None:
@@ -104,7 +132,12 @@ class _Configuration:
 
     @cached_property
     def mean(self) -> float:
-        return _mean([_ranking_value(row) for row in self.seeds])
+        return _mean([self.value(row) for row in self.seeds])
+
+    @property
+    def level(self) -> int:
+        """Order of configurations by what their means are of: new examples, new seeds, or the search."""
+        return 0 if self.is_fresh else 1 if self.confirming else 2
 
     @property
     def can_share_rank(self) -> bool:
@@ -143,25 +176,30 @@ def rank_configurations(table: Table) -> Table:
     the best of a search.
 
     A configuration is confirmed if it has replicates under seeds that its search did not use. Its mean and rank then
-    come from these alone, and `search_accuracy` is the accuracy in the search. Confirmed configurations come before the
-    others. Those that do not differ significantly from the best share its rank, and so on with the rest: Welch's t-test
-    against the best at the 5 % level with Holm's procedure (`p_holm`). The same holds for rungs; single runs are
-    compared by a test of two proportions.
+    come from these alone, and `search_accuracy` is the accuracy in the search. Where the replicates were measured on a
+    confirmation part, mean and rank come from it (`confirm_value`). Confirmed configurations come before the others.
+    Those that do not differ significantly from the best share its rank, and so on with the rest: Welch's t-test against
+    the best at the 5 % level with Holm's procedure (`p_holm`). The same holds for rungs; single runs are compared by a
+    test of two proportions. After a race (`confirm`) the test is the one that ended it
+    (`sweeps.analysis.sequential.standing`).
 
     `replicates` is the number of seeds that learned, `val_std` the sample standard deviation of their validation
     accuracies, `metric_std` that of the metric of their search. `ci_low` and `ci_high` are Student's 95 % interval of
-    the mean, or Wilson's 95 % interval for a single seed. `test_accuracy`, `train_seconds`, `images_per_second` and
-    `best_val_accuracy` are means. Values of a single run (`trial`, `run_id`, `key`, `started`, and `seed` if there is
-    one seed) are those of the representative run.
+    the mean, from the variance over seeds pooled over all configurations of the same sweep, or Wilson's 95 % interval
+    for a single seed that is no replicate. Fewer than three seeds alone have no interval. `test_accuracy`,
+    `train_seconds`, `images_per_second` and `best_val_accuracy` are means. Values of a single run (`trial`, `run_id`,
+    `key`, `started`, and `seed` if there is one seed) are those of the representative run.
     """
     rows = []
-    for configuration in _ordered(table):
+    ordered = _ordered(table)
+    spreads = _spreads(ordered)
+    for configuration in ordered:
         seeds = configuration.seeds
         row = {**configuration.shown, "rank": configuration.rank, "p_holm": configuration.p_holm, "replicate_of": None}
         row["front"] = configuration.front
         row |= {name: _joined(configuration.runs, name) for name in ("tags", "note")}
         if seeds:
-            row |= _interval(seeds)
+            row |= _interval_of_mean(configuration, spreads.get(_pool_of(configuration)))
             row |= {name: _mean_of(seeds, name) for name in _AVERAGED}
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
@@ -169,6 +207,9 @@ def rank_configurations(table: Table) -> Table:
             row["metric_std"] = _deviation([each["metric_value"] for each in seeds])
             row["did_not_learn"] = configuration.did_not_learn
             row["confirmed"] = bool(configuration.confirming)
+            of_replicates = configuration.confirming[-1:]
+            row |= {name: each[name] for each in of_replicates for name in (CONFIRM_PART, CONFIRM_EXAMPLES)}
+            row[CONFIRM_UNTIL] = configuration.raced_until
         rows.append(row)
     return replace(table, rows=rows)
 
@@ -189,11 +230,11 @@ def rank_runs(table: Table) -> Table:
         seeds = configuration.seeds
         others = [row for row in configuration.runs if row not in seeds]
         for row in seeds:
-            ranked = _interval([row]) | {"rank": configuration.rank, "replicates": _count_learned(seeds)}
+            ranked = _interval(row) | {"rank": configuration.rank, "replicates": _count_learned(seeds)}
             ranked["front"] = configuration.front
             rows.append(row | ranked | {"confirmed": bool(configuration.confirming)})
         # A result that another sweep reuses has the same rank; an incomplete run has none.
-        rows += [row | ({"rank": configuration.rank} | _interval([row]) if _is_counted(row) else {}) for row in others]
+        rows += [row | ({"rank": configuration.rank} | _interval(row) if _is_counted(row) else {}) for row in others]
     return replace(table, rows=sorted(rows, key=lambda row: row["rank"] is None))
 
 
@@ -209,8 +250,8 @@ def _ordered(table: Table) -> list[_Configuration]:
         row = configuration.shown
         protocol = (_precedence(row["protocol"]), *configuration.compared_with)
         if configuration.seeds:
-            unconfirmed, is_unranked = not configuration.confirming, not configuration.is_ranked
-            return is_unranked, protocol, unconfirmed, *configuration.rank_key(), row["started"], row["key"]
+            is_unranked = not configuration.is_ranked
+            return is_unranked, protocol, configuration.level, *configuration.rank_key(), row["started"], row["key"]
         accuracy = -math.inf if row["val_accuracy"] is None else row["val_accuracy"]
         outcome = _UNRANKED.index(Outcome(row["status"]))
         return 2, outcome, protocol, -(row["epochs"] or 0), -accuracy, row["sweep"], row["trial"]
@@ -224,7 +265,8 @@ def _ordered(table: Table) -> list[_Configuration]:
             configuration.rank = len(ranked)
     for ranked in compared.values():
         _mark_front(ranked)
-        _share_ranks([each for each in ranked if each.can_share_rank])
+        for level in (0, 1, 2):
+            _share_ranks([each for each in ranked if each.can_share_rank and each.level == level])
     # Shared ranks move up to the first configuration with this rank; unranked ones keep their position.
     return sorted(ordered, key=lambda each: (*rank_key(each)[:3], each.rank) if each.is_ranked else rank_key(each)[:1])
 
@@ -247,20 +289,37 @@ def _mark_front(ranked: Sequence[_Configuration]) -> None:
 def _share_ranks(ranked: Sequence[_Configuration]) -> None:
     """Assign the rank of the first to those that do not differ significantly from it, and repeat with the rest."""
     rest = list(ranked)
+    alpha = 1 - (_race_of(ranked) or CONFIDENCE)
     while len(rest) > 1:
         first, *others = rest
-        groups = [[_ranking_value(row) for row in each.seeds] for each in rest]
-        p_values = p_values_against_first(
-            groups, images=_images(first.shown) if is_accuracy(_metric(first.shown)) else None
-        )
+        p_values = _p_values(rest)
         rest = []
         for each, p_value in zip(others, p_values, strict=True):
             if first is ranked[0]:
                 each.p_holm = p_value
-            if p_value > 1 - CONFIDENCE:
+            if p_value > alpha:
                 each.rank = first.rank
             else:
                 rest.append(each)
+
+
+def _race_of(ranked: Sequence[_Configuration]) -> float | None:
+    """Return the probability at which the race of configurations ends; None if they are not of one race."""
+    probabilities = [each.raced_until for each in ranked]
+    sweeps = {each.shown["sweep"] for each in ranked}
+    return None if None in probabilities or len(sweeps) != 1 else max(filter(None, probabilities), default=None)
+
+
+def _p_values(ranked: Sequence[_Configuration]) -> list[float]:
+    """Return the adjusted p-values of the tests of all other configurations against the first."""
+    first = ranked[0]
+    groups = [[each.value(row) for row in each.seeds] for each in ranked]
+    if _race_of(ranked) is not None:
+        # A race looks at its results after each seed, which makes the p-values of a t-test too small.
+        found = standing(dict(enumerate(groups)), maximize=is_maximized(first.shown))
+        evidence = {} if found is None else {name: each.e_value for name, each in found.against.items()}
+        return [min(1.0, len(ranked) / 2 / evidence.get(number, 1.0)) for number in range(1, len(ranked))]
+    return p_values_against_first(groups, images=_images(first.shown) if is_accuracy(_metric(first.shown)) else None)
 
 
 def _precedence(protocol: Protocol | TestProtocol | None) -> tuple[float, ...]:
@@ -350,21 +409,60 @@ def _count_learned(seeds: Sequence[Row]) -> int:
     return sum(not row["did_not_learn"] for row in seeds)
 
 
-def _interval(seeds: Sequence[Row]) -> Row:
-    cells: Row = {"replicates": _count_learned(seeds)}
-    accuracies = [_accuracy(row) for row in seeds]
-    if not all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in accuracies):
-        return cells
-    is_tested = seeds[0]["val_accuracy"] is None
-    images = _images(seeds[0])
-    if len(seeds) > 1:
-        deviation, low, high = student_interval(accuracies)
-        # The t interval of few seeds may exceed the range of an accuracy.
-        return cells | {"val_std": None if is_tested else deviation, "ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
-    if images:
-        low, high = wilson_interval(accuracies[0], images=images)
+def _interval(row: Row) -> Row:
+    """Return the cells of the interval of the accuracy of one run."""
+    cells: Row = {"replicates": _count_learned([row])}
+    found = _accuracy(row)
+    images = _images(row)
+    if found is not None and 0 <= found <= 1 and images:
+        low, high = wilson_interval(found, images=images)
         cells |= {"ci_low": low, "ci_high": high}
     return cells
+
+
+_LEAST_DEGREES = 2
+"""Degrees of freedom of a variance, below which an interval of it is too wide to be of use."""
+
+_Pool = tuple[Any, ...]
+"""Identifies the configurations whose variances over seeds are pooled."""
+
+
+def _pool_of(configuration: _Configuration) -> _Pool:
+    return configuration.shown["sweep"], configuration.compared_with, configuration.level
+
+
+def _spreads(configurations: Sequence[_Configuration]) -> dict[_Pool, Spread]:
+    """Return the variance of the accuracy over seeds, pooled over the configurations of each sweep."""
+    groups: dict[_Pool, list[list[float]]] = {}
+    for each in configurations:
+        accuracies = [each.accuracy(row) for row in each.seeds]
+        if all(value is not None and 0 <= value <= 1 for value in accuracies):
+            groups.setdefault(_pool_of(each), []).append(accuracies)
+    found = {pool: pooled_spread(values) for pool, values in groups.items()}
+    return {pool: spread for pool, spread in found.items() if spread and spread.degrees >= _LEAST_DEGREES}
+
+
+def _interval_of_mean(configuration: _Configuration, spread: Spread | None) -> Row:
+    """Return the cells of the interval of a configuration's mean.
+
+    Args:
+        configuration: with at least one seed.
+        spread: variance over seeds, pooled over its sweep; None if too few seeds are known.
+    """
+    seeds = configuration.seeds
+    if len(seeds) == 1 and not configuration.confirming:
+        return _interval(seeds[0])
+    cells: Row = {"replicates": _count_learned(seeds)}
+    accuracies = [configuration.accuracy(row) for row in seeds]
+    if not all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in accuracies):
+        return cells
+    if seeds[0]["val_accuracy"] is not None:
+        cells["val_std"] = _deviation([row["val_accuracy"] for row in seeds])
+    if spread is None:
+        return cells
+    low, high = interval_of_mean(_mean(accuracies), spread, count=len(accuracies))
+    # The t interval of few seeds may exceed the range of an accuracy.
+    return cells | {"ci_low": max(low, 0.0), "ci_high": min(high, 1.0)}
 
 
 def _images(row: Row) -> int:

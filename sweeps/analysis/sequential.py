@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -164,6 +164,7 @@ def next_to_train(
     running: Mapping[Name, int],
     seconds: Mapping[Name, float],
     expected: Mapping[Name, float] | None = None,
+    able: Collection[Name] | None = None,
     maximize: bool = True,
 ) -> Name:
     """Return the configuration whose next seed most reduces the probability of a wrong choice per second.
@@ -178,16 +179,18 @@ def next_to_train(
         running: Number of seeds that are being trained, counted as if they had ended.
         seconds: Duration of one seed.
         expected: Values expected by the search, which decide only the order of the first seeds.
+        able: Configurations for which there is time, one or more; None for all.
         maximize: Whether a larger value is better.
     """
     sign = 1.0 if maximize else -1.0
     count = {name: len(each) + running.get(name, 0) for name, each in values.items()}
+    able = values.keys() if able is None else able
     if min(count.values()) < MIN_SEEDS:
         rank = {name: -sign * value for name, value in (expected or {}).items()}
-        return min(count, key=lambda name: (count[name], rank.get(name, 0.0)))
+        return min(able, key=lambda name: (count[name], rank.get(name, 0.0)))
     known = {name: each for name, each in values.items() if each}
     if len(known) < 2:
-        return min(count, key=lambda name: count[name])
+        return min(able, key=lambda name: count[name])
     means = {name: sign * statistics.fmean(each) for name, each in known.items()}
     leader = max(means, key=lambda name: means[name])
 
@@ -199,7 +202,8 @@ def next_to_train(
     def gain(name: Name) -> float:
         return 1 / count[name] / (count[name] + 1) / seconds[name]
 
-    return max((challenger, leader), key=gain)
+    pair = [name for name in (challenger, leader) if name in able]
+    return max(pair or able, key=gain)
 
 
 def detectable_difference(spread: Spread, *, seeds: int, alpha: float = 0.05) -> float:

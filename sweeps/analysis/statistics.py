@@ -82,6 +82,14 @@ def _inverse_trigamma(value: float) -> float:
 _MANY = 1e6
 
 
+def interval_of_mean(mean: float, spread: Spread, *, count: int) -> tuple[float, float]:
+    """Return the ends of Student's 95 % interval of the mean of `count` values with a variance known from elsewhere."""
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(spread.degrees, (1 + CONFIDENCE) / 2)) * math.sqrt(spread.variance / count)
+    return mean - reach, mean + reach
+
+
 def paired_t_test(differences: Sequence[float], spread: Spread) -> float:
     """Return the two-sided p-value of the t-test that the mean of paired differences is 0."""
     from scipy.special import stdtr

@@ -177,6 +177,8 @@ def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
         click.echo(f"Nothing to train: all {plural(len(summary.records), 'trial')} are already recorded{reused}.")
     if summary.budget is not None:
         click.echo(summary.budget)
+    if summary.race is not None:
+        click.echo(summary.race)
     if summary.reached is not None:
         click.echo(
             f"The search ended: {summary.reached} (metric.target). To continue it, set a better metric.target or "

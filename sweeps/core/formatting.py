@@ -113,7 +113,9 @@ def loss(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-_ACCURACIES = frozenset({"val_accuracy", "train_accuracy", "test_accuracy", "best_val_accuracy", "search_accuracy"})
+_ACCURACIES = frozenset(
+    {"val_accuracy", "train_accuracy", "test_accuracy", "best_val_accuracy", "search_accuracy", "confirm_accuracy"}
+)
 """Metrics and columns that are always shares. A custom training may use other names for any number."""
 
 

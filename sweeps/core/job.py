@@ -29,6 +29,8 @@ class Job:
     """Hashes of the custom files that it is trained with, as JSON (`Source.files`)."""
     epochs_known: int = 0
     """Number of epochs that the driver has received."""
+    confirm_examples: int = 0
+    """Examples of the confirmation part on which the complete run is measured; 0 for none."""
     curves: str | None = None
     """Folder of the TensorBoard curves; None for none."""
 

@@ -13,6 +13,9 @@ Confusion = tuple[tuple[int, ...], ...]
 TEST_PREFIX = "test_"
 """Beginning of the recorded names of numbers on the test part."""
 
+CONFIRM_PREFIX = "confirm_"
+"""Beginning of the recorded names of numbers on the confirmation part."""
+
 _COMMON_FIELDS = ("epoch", "seconds", "finished_at", "val_confusion")
 
 
@@ -93,3 +96,24 @@ class TestResult:
             return self.numbers
         assert self.accuracy is not None, "there are images"
         return {"test_accuracy": self.accuracy, "test_loss": self.loss}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmResult:
+    """The result of a complete replicate on a confirmation part (`Task.load_confirmation`)."""
+
+    part: str
+    """Which examples."""
+    examples: int
+    metrics: Mapping[str, float]
+    """Name of a metric of the search → its value on them."""
+
+    @property
+    def recorded(self) -> Mapping[str, float]:
+        """Recorded name to value of all its numbers."""
+        return {confirm_name(name): value for name, value in self.metrics.items()}
+
+
+def confirm_name(metric: str) -> str:
+    """Return the recorded name of a metric on the confirmation part: `confirm_accuracy` of `val_accuracy`."""
+    return CONFIRM_PREFIX + metric.removeprefix("val_")

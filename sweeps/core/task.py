@@ -15,8 +15,8 @@ runner is independent of networks and examples. Five members of `Task` and three
         epochs          train, and yield a result after each epoch
         save            write a checkpoint
 
-All other members are optional and have defaults. They are grouped below: results, configuration, data, test part,
-budget, checks before a training.
+All other members are optional and have defaults. They are grouped below: results, configuration, data, confirmation
+part, test part, budget, checks before a training.
 
 Under Ray a trial runs in another process, so the results of `load_parts` and `load_test` are pickled. Numpy arrays are
 shared between processes without a copy.
@@ -122,6 +122,13 @@ Part = Any
 """Training and validation data of one trial, never test data."""
 Parts = Mapping[Hashable, Part]
 """The parts of all trials of a sweep, by `Task.part_name`."""
+
+
+def confirmation_key(name: str) -> Hashable:
+    """Return the name among `Parts` of a confirmation part."""
+    return "confirmation", name
+
+
 OnStep = Callable[[Any], None]
 """Called with the loss of each step, a tensor if the task uses torch. It may raise to end the training."""
 
@@ -174,6 +181,10 @@ class Training(ABC):
 
     def use_log(self, log: Path) -> None:  # noqa: B027  # optional
         """Receive the log of the trial before `epochs` is called."""
+
+    def confirm(self, part: Part) -> Mapping[str, float]:
+        """Return metrics, named as in an epoch, of the trained model on a confirmation part."""
+        raise NotImplementedError("the task has no confirmation part")
 
     @property
     def has_ended(self) -> bool | None:
@@ -467,6 +478,33 @@ class Task(ABC, Generic[ConfigT]):
     def examples(self, config: ConfigT) -> int:
         """Return the number of examples per epoch; 0 for a task without examples."""
         return 0
+
+    # Confirmation part: data that neither a search nor the trainings of its replicates use
+
+    def confirmation_fault(self, config: ConfigT, metric: str) -> str | None:
+        """Return why replicates cannot be measured on a confirmation part; None if they can.
+
+        Args:
+            config: a configuration of the search.
+            metric: the metric of the search.
+        """
+        return f"{self.label(config)} has no further validation data"
+
+    def confirmation_left(self, config: ConfigT) -> tuple[int, int]:
+        """Return the number of examples that are left for a confirmation part, and that of the validation part."""
+        return 0, 0
+
+    def confirmation_name(self, config: ConfigT, examples: int) -> str:
+        """Return which data a confirmation part of so many examples contains, equal for all seeds."""
+        return f"{examples} further examples"
+
+    def load_confirmation(self, config: ConfigT, examples: int) -> Part:
+        """Return a confirmation part, as a part of `load_parts`. The runner calls it once for all replicates.
+
+        Raises:
+            DataUnavailableError: the data cannot be fetched.
+        """
+        return None
 
     # Test part, which no trial receives
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sweeps.core.front import KnownValue
 from sweeps.core.identity import Protocol
-from sweeps.core.results import EpochResult, TestResult
+from sweeps.core.results import ConfirmResult, EpochResult, TestResult
 from sweeps.core.task import TaskConfig
 
 FORMAT = 1
@@ -141,6 +141,10 @@ class TrialRecord:
     """`maximize` or `minimize` for a metric of a custom training function."""
     replicate_of: int | None = None
     """For a replicate: the number in the sweep of the trial whose configuration it repeats."""
+    confirm: ConfirmResult | None = None
+    """For a complete replicate: its result on the confirmation part; None if it was measured as in the search."""
+    confirm_until: float | None = None
+    """For a replicate of a race (`confirm.until`): the probability at which it ends; None otherwise."""
     test: TestResult | None = None
     warning: str | None = None
     """A warning about its training in this start that changes no result. It is not stored."""
@@ -193,6 +197,8 @@ class TrialMessage:
     traceback: str | None = None
     parameters: int | None = None
     environment: dict[str, str] | None = None
+    confirm: ConfirmResult | None = None
+    """Result of a replicate on the confirmation part, at its end."""
     warning: str | None = None
     """A warning about something that changes no result, sent once."""
 
@@ -207,3 +213,4 @@ class CompleteResult:
     epochs: tuple[EpochResult, ...]
     parameters: int | None
     test: TestResult | None
+    confirm: ConfirmResult | None = None

@@ -18,14 +18,17 @@ MAX_FILE = 4000
 """Characters of the file: MLflow allows 8,000 in total."""
 
 
-def describe_run(plan: RunPlan, records: Sequence[TrialRecord]) -> str:
+def describe_run(plan: RunPlan, records: Sequence[TrialRecord], *, race: str | None = None) -> str:
     """Return the description of a sweep, its replicates or a ladder.
 
     Args:
         plan: the plan that is run.
         records: its trials so far.
+        race: what its race has shown; None without one.
     """
-    parts = [plan.description, f"Command: `{plan.command}`", _counts(records), *_best(plan, records)]
+    on = plan.confirmation.sentence if plan.replicates and plan.confirmation is not None else ""
+    about = [plan.description, race or "", on, f"Command: `{plan.command}`"]
+    parts = [*about, _counts(records), *_best(plan, records)]
     if plan.file:
         file = plan.file
         if len(file) > MAX_FILE:

@@ -143,6 +143,10 @@ def estimate_cost(
     )
 
 
+RESERVED_SEEDS = 3
+"""Seeds of each configuration of a race for which time is kept free at the end of a time budget."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BudgetEstimate:
     """How a time budget is expected to be spent, in seconds."""
@@ -165,6 +169,8 @@ def estimate_budget(spec: SweepSpec, cost: Estimate, *, slots: int) -> BudgetEst
     """
     assert spec.budget is not None
     again = 0 if spec.replicates is None else spec.replicates.top * spec.replicates.seeds
+    if spec.confirm is not None:
+        again = spec.confirm.top * RESERVED_SEEDS
     confirm = makespan([cost.full_run_seconds] * (1 + again), slots=slots)
     search = max(0.0, spec.budget - START_SECONDS - confirm)
     each = cost.full_run_seconds * cost.trial_epochs / cost.max_trial_epochs

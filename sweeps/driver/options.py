@@ -84,6 +84,8 @@ class RunSummary:
     """Trial that reached `metric.target` and ended the search, in words; None if none did."""
     budget: str | None = None
     """How much of the time budget was spent, and what it has confirmed, in sentences; None without a time budget."""
+    race: str | None = None
+    """What the race of the best configurations has shown, in sentences; None without a race."""
     confirmed: RunSummary | None = None
     """Summary of the replicates of a search; None if none were started."""
     model: str | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +17,13 @@ from sweeps.core.formatting import plural
 from sweeps.core.identity import Protocol, trial_name
 from sweeps.core.storages import LOCAL, Storages
 from sweeps.core.task import AnyTask, TaskConfig
-from sweeps.core.trial import MeasuredOn, RungLabel
+from sweeps.core.trial import MeasuredOn, RungLabel, TrialRecord
 from sweeps.driver.estimate import is_listed, preview, some_combinations
 from sweeps.files.budget import FULL_BUDGET, Budget
+from sweeps.files.confirmation import ConfirmationPart, confirmation_part, part_configs
+from sweeps.files.definition import space_of
 from sweeps.files.ladder import FINAL, Ladder
-from sweeps.files.settings import MAX_NAME, Limits, Metric, Replicates, Resources
-from sweeps.files.space import SearchSpace
+from sweeps.files.settings import MAX_NAME, Confirm, Limits, Metric, Replicates, Resources
 from sweeps.files.sweep import SweepSpec
 from sweeps.files.where import Conditions
 from sweeps.files.yaml_file import flatten
@@ -71,6 +70,19 @@ class TrainedWith:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RacePlan:
+    """A race of the best configurations of a finished search."""
+
+    settings: Confirm
+    chosen: Sequence[TrialRecord]
+    """One trial of each configuration, the most promising first."""
+    search: Sequence[TrialRecord]
+    """All trials of the search."""
+    used_seeds: Sequence[int]
+    """Seeds that the search has used or may use."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunPlan:
     """The runner's input."""
 
@@ -85,8 +97,12 @@ class RunPlan:
     early_terminate: StoppingRule
     budget: float | None = None
     """Seconds of the whole sweep; None without a time budget."""
-    confirm: Replicates | None = None
+    confirm: Replicates | Confirm | None = None
     """The replicates that the time budget includes; None if there are none."""
+    confirmation: ConfirmationPart | None = None
+    """The data on which its replicates are compared; None without replicates."""
+    race: RacePlan | None = None
+    """The race that it trains; None without one."""
     epochs: int
     """Epochs of the longest run."""
     task: AnyTask
@@ -162,10 +178,11 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         resources=spec.resources,
         early_terminate=spec.early_terminate,
         budget=spec.budget,
-        confirm=None if spec.budget is None else spec.replicates,
+        confirm=None if spec.budget is None else spec.confirm or spec.replicates,
+        confirmation=None if spec.budget is None else spec.confirmation,
         epochs=spec.expected_epochs,
         task=spec.task,
-        data=_splits(spec.space),
+        data=part_configs(spec.space),
         models=[spec.user_code]
         if spec.user_code
         else list(map(str, dict.fromkeys(spec.space.listed_values("model.name")))),
@@ -214,16 +231,6 @@ def _texts_in(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _texts_in(part)
-
-
-def _splits(space: SearchSpace) -> list[TaskConfig]:
-    values = [space.listed_values(path) for path in space.task.part_fields]
-    splits: list[TaskConfig] = []
-    for combination in itertools.product(*values):
-        # Valid values may be an invalid combination. The proposer skips those too.
-        with contextlib.suppress(ValidationError):
-            splits.append(space.config(dict(zip(space.task.part_fields, combination, strict=True))))
-    return splits
 
 
 def plan_of_ladder(
@@ -290,49 +297,66 @@ def plan_of_ladder(
     )
 
 
-def plan_of_replicates(folder: SweepFolder, replicates: Replicates, *, limits: Limits | None = None) -> RunPlan:
-    """Return the plan of the replicates of a search.
+def plan_of_replicates(folder: SweepFolder, wanted: Replicates | Confirm, *, limits: Limits | None = None) -> RunPlan:
+    """Return the plan of the replicates of a search: a fixed number, or a race.
 
     Args:
         folder: of the sweep.
-        replicates: number of configurations and of seeds.
+        wanted: number of configurations, and of seeds or when the race ends.
         limits: of the replicates.
 
     Raises:
         NoSuchSweepError: there is no such sweep.
-        SweepError: it is not a search, or has no trials to confirm yet.
+        SweepError: it is not a search, has no trials to confirm yet, or leaves fewer images than are wanted.
     """
     study = read_study(folder)
     if is_ladder_study(study):
-        raise SweepError(
-            f"{folder.sweep} is a ladder. Run `sweeps ladder FILE --seeds {replicates.seeds}` for more seeds."
-        )
+        seeds = wanted.seeds if isinstance(wanted, Replicates) else 5
+        raise SweepError(f"{folder.sweep} is a ladder. Run `sweeps ladder FILE --seeds {seeds}` for more seeds.")
     goal = "maximize" if study.direction.name == "MAXIMIZE" else "minimize"
     metric = Metric.model_validate({"name": study.user_attrs["metric"], "goal": goal})
     records = list(read_records(study, sweep=folder.sweep))
-    chosen = candidates_to_confirm(records, metric=metric, top=replicates.top)
+    chosen = candidates_to_confirm(records, metric=metric, top=wanted.top)
     if not chosen:
         raise SweepError(
             f"no trial of {folder.sweep} is complete or was stopped early. Finish the search before confirming it."
         )
-    in_space = seeds_in_space(json.loads(study.user_attrs.get("definition", "{}")))
-    candidates = replicates_of(chosen, replicates, used_seeds=[*(record.config.seed for record in records), *in_space])
+    definition = json.loads(study.user_attrs.get("definition", "{}"))
+    used_seeds = [*(record.config.seed for record in records), *seeds_in_space(definition)]
+    task = task_of(chosen[0].config)
+    race = None
+    configs = [record.config for record in chosen]
+    proposer: Callable[[KeyOf], Proposer] = lambda key_of: ListProposer([], key_of=key_of)  # noqa: E731  # a race is one
+    if isinstance(wanted, Replicates):
+        candidates = replicates_of(chosen, wanted, used_seeds=used_seeds)
+        configs = [candidate.config for candidate in candidates]
+        proposer = lambda key_of: ListProposer(candidates, key_of=key_of)  # noqa: E731
+    else:
+        race = RacePlan(settings=wanted, chosen=chosen, search=records, used_seeds=used_seeds)
+    try:
+        confirmation = confirmation_part(
+            task, _configs_of_search(definition, records), metric=metric.name, images=wanted.images
+        )
+    except ValueError as error:
+        raise SweepError(f"{error}.") from None
     return RunPlan(
         name=folder.sweep,
-        description=f"the best {len(chosen)} configurations of {folder.sweep} with {replicates.seeds} new seeds",
+        description=_description(wanted, best=f"the best {len(chosen)} configurations of {folder.sweep}"),
         definition={},
         metric=metric,
         run_cap=None,
         limits=limits or Limits(),
         resources=Resources.model_validate(study.user_attrs.get(RESOURCES, {})),
         early_terminate=Never(),
-        epochs=max(candidate.config.epochs for candidate in candidates),
-        task=task_of(candidates[0].config),
-        data=[candidate.config for candidate in candidates],
-        models=list(dict.fromkeys(task_of(candidate.config).label(candidate.config) for candidate in candidates)),
-        proposer=lambda key_of: ListProposer(candidates, key_of=key_of),
-        command=f"sweeps replicate {folder.sweep} --top {replicates.top} --seeds {replicates.seeds}",
+        epochs=max(config.epochs for config in configs),
+        task=task,
+        data=configs,
+        models=list(dict.fromkeys(task_of(config).label(config) for config in configs)),
+        proposer=proposer,
+        command=_replicate_command(folder.sweep, wanted),
         replicates=True,
+        confirmation=confirmation,
+        race=race,
         trained_with=[
             TrainedWith(
                 run=trial_name(folder.sweep, record.trial),
@@ -343,6 +367,26 @@ def plan_of_replicates(folder: SweepFolder, replicates: Replicates, *, limits: L
             for record in chosen
         ],
     )
+
+
+def _configs_of_search(definition: Mapping[str, Any], records: Sequence[TrialRecord]) -> list[TaskConfig]:
+    """Return one configuration for each data part of a search, from its stored definition."""
+    space = space_of(definition)
+    return [record.config for record in records] if space is None else part_configs(space)
+
+
+def _description(wanted: Replicates | Confirm, *, best: str) -> str:
+    if isinstance(wanted, Replicates):
+        return f"{best} with {plural(wanted.seeds, 'new seed')}"
+    return f"a race of {best} under new seeds, until one is the best with {100 * wanted.until:g} %"
+
+
+def _replicate_command(sweep: str, wanted: Replicates | Confirm) -> str:
+    images = "" if wanted.images is None else f" --images {wanted.images}"
+    if isinstance(wanted, Replicates):
+        return f"sweeps replicate {sweep} --top {wanted.top} --seeds {wanted.seeds}{images}"
+    until = f"--until {wanted.until:g} --at-most {wanted.at_most:g}s"
+    return f"sweeps replicate {sweep} --top {wanted.top} {until}{images}"
 
 
 def seeds_in_space(definition: Mapping[str, Any]) -> list[int]:
@@ -356,10 +400,10 @@ def plan_of_confirmation(plan: RunPlan) -> RunPlan:
     assert plan.confirm is not None
     return replace(
         plan,
-        description=f"the best configurations of {plan.name} with {plural(plan.confirm.seeds, 'new seed')}",
+        description=_description(plan.confirm, best=f"the best configurations of {plan.name}"),
         run_cap=None,
         early_terminate=Never(),
-        command=f"sweeps replicate {plan.name} --top {plan.confirm.top} --seeds {plan.confirm.seeds}",
+        command=_replicate_command(plan.name, plan.confirm),
         file="",
         keep_best=None,
         replicates=True,

@@ -22,12 +22,14 @@ from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import print_sentence
 from sweeps.core.identity import Identifier
 from sweeps.core.storages import Storages, resolve_storages
+from sweeps.core.task import TaskConfig
 from sweeps.core.trial import TrialRecord
 from sweeps.driver.description import describe_run
 from sweeps.driver.dry_runs import DryRuns, dry_run_all
 from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
 from sweeps.driver.plan import RESOURCES, RunPlan, plan_of_confirmation, seeds_in_space
+from sweeps.driver.race import RaceTime, RacingReplicates
 from sweeps.driver.stopping import Stopping
 from sweeps.driver.storage_checks import (
     check_same_storage,
@@ -37,6 +39,7 @@ from sweeps.driver.storage_checks import (
 )
 from sweeps.driver.sweep_start import SweepStart
 from sweeps.driver.time_budget import ReplicateRuns, TimeBudget
+from sweeps.files.settings import Replicates
 from sweeps.notify.targets.registry import parse_targets
 from sweeps.record.complete_results import CompleteResults
 from sweeps.record.inputs import RecordedData
@@ -50,7 +53,7 @@ from sweeps.search.deadline import Gate
 from sweeps.search.ledger import Ledger
 from sweeps.search.opening import open_replicates, open_study, read_study
 from sweeps.search.paired_seeds import PairedSeeds
-from sweeps.search.reuse import LadderResults, SearchResults
+from sweeps.search.reuse import LadderResults, RecordedResults, ReplicateResults, SearchResults
 from sweeps.search.stored_trials import name_in_record
 from sweeps.search.warm_start import WARM_START, stored_warm_start
 from sweeps.store.checkpoints import SweepCheckpoints
@@ -109,8 +112,13 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         add_owner(folder.runs, plan.name, owner)
         recorded = CompleteResults(reader)
         budget = None if plan.budget is None else TimeBudget(plan, study, began=began)
-        gate = None if budget is None else budget.deadline
-        ledger = _ledger(plan, study, folder=folder, identify=identify, recorded=recorded, options=options, gate=gate)
+        race = None
+        if plan.race is not None:
+            race = _race(plan, study, began=began, retries=options.retry_failed)
+        gate = race if budget is None else budget.deadline
+        ledger = _ledger(
+            plan, study, folder=folder, identify=identify, recorded=recorded, options=options, gate=gate, race=race
+        )
         replicates = None
         if budget is not None and plan.confirm is not None:
 
@@ -122,8 +130,15 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
 
             others = open_replicates(folder)
             replicates = _replicates(
-                plan, others, ledger, budget=budget, identify=identify, recorded=recorded, open_tracker=open_tracker
+                plan,
+                others,
+                ledger,
+                budget=budget,
+                identify=identify,
+                recorded=_results_of_replicates(plan, recorded, folder=folder),
+                open_tracker=open_tracker,
             )
+            race = replicates.race
         start = SweepStart(
             plan,
             options,
@@ -132,6 +147,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             ledger=ledger,
             budget=budget,
             replicates=replicates,
+            race=race,
             stopping=stopping,
             console=console,
         )
@@ -234,13 +250,15 @@ def _ledger(
     recorded: CompleteResults,
     options: RunOptions,
     gate: Gate | None,
+    race: RacingReplicates | None,
 ) -> Ledger:
     """Return the ledger of a plan's trials, including those of earlier starts."""
-
-    def copy_weights(key: str) -> bool:
-        return fetch_weights(plan.task, key, runs=folder.runs, to=SweepCheckpoints(folder))
-
-    proposer = plan.proposer(lambda config: identify(config).key)
+    results: RecordedResults = SearchResults(recorded)
+    if plan.replicates:
+        results = _results_of_replicates(plan, recorded, folder=folder)
+    elif plan.tested:
+        results = LadderResults(recorded, fetch_weights=_copying(plan, folder))
+    proposer = plan.proposer(lambda config: identify(config).key) if race is None else race
     return Ledger(
         study,
         sweep=plan.name,
@@ -248,12 +266,38 @@ def _ledger(
         proposer=proposer,
         run_cap=plan.run_cap,
         identify=identify,
-        recorded=LadderResults(recorded, fetch_weights=copy_weights) if plan.tested else SearchResults(recorded),
+        recorded=results,
         retry_failed=options.retry_failed,
         target_value=plan.metric.target,
         pausing=plan.pausing(study, folder.runs),
         conditions=plan.conditions,
         gate=proposer if isinstance(proposer, PairedSeeds) else gate,
+    )
+
+
+def _copying(plan: RunPlan, folder: SweepFolder) -> Callable[[str], bool]:
+    """Return what copies the weights of a key to the checkpoints of a sweep."""
+    return lambda key: fetch_weights(plan.task, key, runs=folder.runs, to=SweepCheckpoints(folder))
+
+
+def _results_of_replicates(plan: RunPlan, recorded: RecordedResults, *, folder: SweepFolder) -> RecordedResults:
+    """Return the recorded results that replace runs of replicates."""
+    examples = 0 if plan.confirmation is None else plan.confirmation.examples
+    return ReplicateResults(recorded, examples=examples, fetch_weights=_copying(plan, folder))
+
+
+def _race(plan: RunPlan, study: optuna.Study, *, began: float, retries: bool) -> RacingReplicates:
+    """Return the race of a finished search."""
+    assert plan.race is not None
+    assert plan.confirmation is not None
+    race = plan.race
+    return RacingReplicates(
+        RaceTime(race.settings, study, examples=plan.confirmation.examples, began=began),
+        plan.metric,
+        chosen=lambda: race.chosen,
+        search=lambda: race.search,
+        used_seeds=lambda: race.used_seeds,
+        retries=retries,
     )
 
 
@@ -264,28 +308,45 @@ def _replicates(
     *,
     budget: TimeBudget,
     identify: Identifier,
-    recorded: CompleteResults,
+    recorded: RecordedResults,
     open_tracker: Callable[[Sequence[TrialRecord]], Tracker],
 ) -> ReplicateRuns:
     """Return the replicates that a search with a time budget trains."""
     assert plan.confirm is not None
-    likely = LikelyReplicates(
-        budget.deadline,
-        plan.confirm,
-        key_of=lambda config: identify(config).key,
-        used_seeds=lambda: [*(record.config.seed for record in search.records), *seeds_in_space(plan.definition)],
-    )
+    assert plan.confirmation is not None
+    wanted, deadline, race = plan.confirm, budget.deadline, None
+
+    def key_of(config: TaskConfig) -> str:
+        return identify(config).key
+
+    def used_seeds() -> list[int]:
+        return [*(record.config.seed for record in search.records), *seeds_in_space(plan.definition)]
+
+    proposer: LikelyReplicates | RacingReplicates
+    if isinstance(wanted, Replicates):
+        proposer = LikelyReplicates(deadline, wanted, key_of=key_of, used_seeds=used_seeds)
+    else:
+        proposer = race = RacingReplicates(
+            RaceTime(wanted, study, examples=plan.confirmation.examples, began=None),
+            plan.metric,
+            chosen=lambda: deadline.best(wanted.top),
+            search=lambda: search.records,
+            used_seeds=used_seeds,
+            deadline=deadline,
+        )
     ledger = Ledger(
         study,
         sweep=plan.name,
         metric=plan.metric.name,
-        proposer=likely,
+        proposer=proposer,
         run_cap=None,
         identify=identify,
-        recorded=SearchResults(recorded),
-        gate=likely,
+        recorded=recorded,
+        gate=proposer,
     )
-    return ReplicateRuns(plan=plan_of_confirmation(plan), ledger=ledger, gate=likely, open_tracker=open_tracker)
+    return ReplicateRuns(
+        plan=plan_of_confirmation(plan), ledger=ledger, gate=proposer, race=race, open_tracker=open_tracker
+    )
 
 
 def _recorded_data(plan: RunPlan) -> RecordedData:

@@ -21,6 +21,7 @@ from sweeps.core.errors import DiskFullError
 from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import duration, metric_text, print_sentence, relative_to
 from sweeps.core.job import Job
+from sweeps.core.task import Parts, confirmation_key
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.description import describe_run
 from sweeps.driver.dry_runs import DryRuns
@@ -31,13 +32,14 @@ from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
 from sweeps.driver.plan import RunPlan
 from sweeps.driver.progress import FirstWarning, headline, redraws, show_progress
+from sweeps.driver.race import RacingReplicates
 from sweeps.driver.slot_watch import SlotWatch
 from sweeps.driver.stopping import Stopping
 from sweeps.driver.time_budget import BudgetWatch, ReplicateRuns, TimeBudget, confirmation_sentence
 from sweeps.record.writer import Tracker
 from sweeps.search.confirming import TrialSource
 from sweeps.search.ledger import Ledger
-from sweeps.search.state import DriverState, SweepState
+from sweeps.search.state import DriverState, SweepState, TimeLeft
 from sweeps.store.access_log import record_access
 from sweeps.store.checkpoints import SweepCheckpoints
 from sweeps.store.folder import SweepFolder
@@ -61,6 +63,7 @@ class SweepStart:
         stopping: Stopping,
         budget: TimeBudget | None = None,
         replicates: ReplicateRuns | None = None,
+        race: RacingReplicates | None = None,
         console: Console,
     ) -> None:
         self._plan = plan
@@ -72,7 +75,7 @@ class SweepStart:
         self._console = console
         self._writes_curves = plan.tensorboard or options.tensorboard
         self._ledger = ledger
-        self._budget, self._replicates = budget, replicates
+        self._budget, self._replicates, self._race = budget, replicates, race
         self._known_replicates = {} if replicates is None else {each.number: each for each in replicates.ledger.records}
         if budget is not None:
             stopping.is_past = budget.is_past
@@ -104,13 +107,19 @@ class SweepStart:
             driver=DriverState(
                 title=plan.title,
                 part=plan.part,
-                time_left=None if self._budget is None else self._budget.left,
+                time_left=self._time_left,
                 target=self._ledger.target,
                 slots=slots,
                 began=self._began,
                 limit=plan.limits.timeout,
             ),
         )
+
+    @property
+    def _time_left(self) -> TimeLeft | None:
+        if self._budget is not None:
+            return self._budget.left
+        return None if self._race is None else self._race.time.time_left
 
     def carry_out(self, tracker: Tracker, notifier: Notifier, *, dry_runs: DryRuns) -> RunSummary:
         tracker.reconcile(self.records)
@@ -131,16 +140,25 @@ class SweepStart:
                     replicates.ledger.interrupt()
                 if self._budget is not None:
                     self._budget.end(is_used_up=is_used_up)
+                if self._race is not None:
+                    self._race.time.end(is_used_up=is_used_up and not self._race.race().is_decided)
         status: Literal["KILLED", "FINISHED"] = "KILLED" if self._stopping.reason else "FINISHED"
-        tracker.close(status, description=describe_run(self._plan, self.records))
+        tracker.close(status, description=describe_run(self._plan, self.records, race=self._race_result(self._plan)))
         if replicates is not None and replicates.tracker is not None:
-            replicates.tracker.close(status, description=describe_run(replicates.plan, replicates.ledger.records))
+            again = replicates.ledger.records
+            description = describe_run(replicates.plan, again, race=self._race_result(replicates.plan))
+            replicates.tracker.close(status, description=description)
         return self.summary(unwritten=tracker.unwritten)
+
+    def _race_result(self, plan: RunPlan) -> str | None:
+        """Return what the race of a plan of replicates has shown; None without a race."""
+        return self._race.race().sentences() if self._race is not None and plan.replicates else None
 
     def _is_used_up(self) -> bool:
         """Return whether the training ended because nothing more fits into the time budget."""
         if self._budget is None or self._stopping.reason is not None:
-            return self._stopping.reason == "budget"
+            is_race_over = self._race is not None and self._stopping.reason is None
+            return is_race_over or self._stopping.reason == "budget"
         return self._ledger.remaining != 0 or not self._budget.deadline.may_begin()
 
     def summary(self, *, unwritten: int = 0) -> RunSummary:
@@ -151,12 +169,14 @@ class SweepStart:
             tracker = self._replicates.tracker
             lost = 0 if tracker is None else tracker.unwritten
             confirmed = self._summary_of(self._replicates.ledger, known=self._known_replicates, unwritten=lost)
+            confirmed = replace(confirmed, race=self._race_result(self._replicates.plan))
         return replace(
             summary,
             unwritten=unwritten,
             gave_up_at=len(self.records) if self._ledger.gave_up else None,
             reached=self._reached(),
             confirmed=confirmed,
+            race=self._race_result(self._plan),
             budget=None if self._budget is None else self._budget_sentences(),
         )
 
@@ -190,7 +210,7 @@ class SweepStart:
 
     def _train(self, tracker: Tracker, notifier: Notifier, *, dry_runs: DryRuns) -> None:
         plan, folder, ledger = self._plan, self._folder, self._ledger
-        parts = plan.task.load_parts(plan.data)
+        parts = {**plan.task.load_parts(plan.data), **self._confirmation_parts()}
         with self._backend(
             on_loss=lambda: self._end_without_ray(tracker, notifier), data_bytes=plan.task.size_of(parts)
         ) as backend:
@@ -201,6 +221,10 @@ class SweepStart:
             limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
             if self._budget is not None:
                 self._budget.deadline.slots = slots.count
+            elif self._race is not None:
+                self._race.time.save()
+                left = self._race.time.time_left
+                folder.publish(budget=left.budget, budget_ends=left.ends, finishing=1.0)
             if not redraws(self._console):  # the live view shows them
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
             self._record_access()
@@ -245,6 +269,18 @@ class SweepStart:
                     job_of=lambda record: self._job(record, slots),
                     stopping=self._stopping,
                 )
+
+    def _confirmation_parts(self) -> Parts:
+        """Return the confirmation parts of the replicates, by their names among the parts."""
+        task, examples = self._plan.task, self._confirm_examples
+        if not examples:
+            return {}
+        named = {task.confirmation_name(config, examples): config for config in self._plan.data}
+        return {confirmation_key(name): task.load_confirmation(config, examples) for name, config in named.items()}
+
+    @property
+    def _confirm_examples(self) -> int:
+        return 0 if self._plan.confirmation is None else self._plan.confirmation.examples
 
     def _record_access(self) -> None:
         """Log the test-set access before the first trial that will be measured on the test images is started."""
@@ -309,10 +345,10 @@ class SweepStart:
         if source is not None:
             keep_code(folder.path, source)
         log = folder.log_address(f"{record.trial:04d}-{record.key}.log")
-        ledger, number = self._ledger, record.number
+        ledger, number, is_replicate = self._ledger, record.number, self._plan.replicates
         if number < 0:  # see `SearchAndReplicates`
             assert self._replicates is not None
-            ledger, number = self._replicates.ledger, -1 - number
+            ledger, number, is_replicate = self._replicates.ledger, -1 - number, True
         ledger.note(number, log=log if is_bucket(log) else relative_to(Path(log), folder.runs))
         return Job(
             number=record.number,
@@ -326,6 +362,7 @@ class SweepStart:
             gpu_share=slots.gpus,
             source=None if source is None else json.dumps(dict(source.files)),
             epochs_known=len(record.epochs),
+            confirm_examples=self._confirm_examples if is_replicate else 0,
             curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,
         )
 

@@ -11,7 +11,10 @@ import optuna
 from sweeps.backends.contract import Backend
 from sweeps.core.formatting import duration, plural
 from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.driver.estimate import RESERVED_SEEDS
 from sweeps.driver.plan import RunPlan
+from sweeps.driver.race import RacingReplicates
+from sweeps.files.settings import Confirm, Replicates
 from sweeps.record.writer import Tracker
 from sweeps.search.confirming import SearchAndReplicates
 from sweeps.search.deadline import Deadline, Gate
@@ -54,7 +57,7 @@ class TimeBudget:
             epochs=plan.epochs,
             metric=plan.metric,
             milestones=plan.early_terminate.milestones(epochs=plan.epochs),
-            replicates=plan.confirm,
+            replicates=_reserved(plan.confirm),
         )
         self.deadline.is_over = float(study.user_attrs.get(ENDED, 0.0)) >= plan.budget
 
@@ -94,13 +97,18 @@ class TimeBudget:
             self._study.set_user_attr(ENDED, self.seconds)
 
 
+def _reserved(confirm: Replicates | Confirm | None) -> Replicates | None:
+    """Return the replicates for which time is kept free."""
+    return Replicates(top=confirm.top, seeds=RESERVED_SEEDS) if isinstance(confirm, Confirm) else confirm
+
+
 def confirmation_sentence(plan: RunPlan, search: Sequence[TrialRecord], replicates: Sequence[TrialRecord]) -> str:
     """Return which of the best configurations are confirmed; empty if the sweep has no replicates."""
     if not any(record.outcome is Outcome.COMPLETE for record in search):
         found = "No trial is complete" if search else "No trial began, because the start took this time"
         return f"{found}. Raise budget, or lower the epochs or the data."
-    if plan.confirm is None:
-        return ""
+    if not isinstance(plan.confirm, Replicates):
+        return ""  # the sentences of a race say more
     seeds, parts = plan.confirm.seeds, []
     for record in candidates_to_confirm(search, metric=plan.metric, top=plan.confirm.top):
         done = sum(
@@ -121,6 +129,8 @@ class ReplicateRuns:
     ledger: Ledger
     gate: Gate
     """The gate of the ledger."""
+    race: RacingReplicates | None
+    """None if a fixed number of seeds is trained."""
     open_tracker: Callable[[Sequence[TrialRecord]], Tracker]
     """Opens the record of the replicates."""
     tracker: Tracker | None = None

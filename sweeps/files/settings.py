@@ -221,6 +221,14 @@ Duration = Annotated[
 """Seconds, written as `2h`, `1h30m`, `90s` or a number."""
 
 
+_SomeDuration = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"anyOf": _DURATION_SCHEMA["anyOf"][:2]}),
+]
+
+
 class Limits(StrictModel):
     """Limits of concurrency and of time."""
 
@@ -297,6 +305,23 @@ class Replicates(StrictModel):
     """Number of configurations, best first."""
     seeds: int = Field(default=3, ge=1)
     """New seeds per configuration, the same for all."""
+    images: int | None = Field(default=None, ge=0)
+    """Training images that neither the search nor the replicates train or select on, on which the replicates are
+    compared. Without it as many as are left, at most 10,000; 0 for the validation images of the search."""
+
+
+class Confirm(StrictModel):
+    """A race of the best configurations under new seeds, until it is sure which one is the best."""
+
+    top: int = Field(default=3, ge=2)
+    """Number of configurations, best first."""
+    until: float = Field(default=0.95, gt=0.5, lt=1)
+    """Probability with which the declared one is the best, at any number of seeds."""
+    at_most: _SomeDuration = 900.0
+    """Time of the race over all its starts: `15m`, `1h30m`, `90s` or a number of seconds. A run that cannot end in this
+    time is not begun."""
+    images: int | None = Field(default=None, ge=0)
+    """As in `replicates`."""
 
 
 class Keep(StrictModel):

@@ -23,6 +23,7 @@ from cifar_core.common.errors import closest
 from cifar_core.common.user_modules import written_name
 from cifar_core.common.validation import explain
 from sweeps.core.errors import SpecError
+from sweeps.files.confirmation import ConfirmationPart, confirmation_part, part_configs
 from sweeps.files.definition import WHERE
 from sweeps.files.foreign import foreign_file
 from sweeps.files.ladder_file import is_ladder
@@ -31,6 +32,7 @@ from sweeps.files.own_code import FileOfOwnCode, renamed_for_program
 from sweeps.files.parameter import Parameter
 from sweeps.files.settings import (
     METRICS,
+    Confirm,
     Duration,
     Keep,
     Limits,
@@ -89,8 +91,8 @@ class SweepSpec(FileOfOwnCode):
     """Number of trials. A grid without it runs every combination. The other methods require it or `budget`."""
     budget: Duration = None
     """Time of the whole sweep over all its starts: `20m`, `1h30m`, `90s` or a number of seconds. At its end the best
-    configuration is complete, and confirmed if there are `replicates`. With `run_cap`, the first that is reached ends
-    the search."""
+    configuration is complete, and confirmed if there are `replicates` or `confirm`. With `run_cap`, the first that is
+    reached ends the search."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Seed of the search. The training seed is `base.seed`."""
     limits: Limits = Limits()
@@ -101,6 +103,8 @@ class SweepSpec(FileOfOwnCode):
     """Rule that stops trials before their last epoch. Without it, none."""
     replicates: Replicates | None = None
     """Configurations to confirm under new seeds at the end of the search. Without it, none."""
+    confirm: Confirm | None = None
+    """A race of the best configurations at the end of the search instead of a fixed number of `replicates`."""
     keep: Keep = Keep()
     """Weights to keep on the disk."""
     start_with: tuple[dict[str, Any], ...] = ()
@@ -213,11 +217,32 @@ class SweepSpec(FileOfOwnCode):
             found = found or [f"start_with[{index}]: {error}" for error in refusal_errors(space, start)]
             errors += found
         errors += [f"parameters: the priors together: {error}" for error in refusal_errors(space, space.priors)]
+        if self.replicates is not None and self.confirm is not None:
+            errors.append(
+                "confirm: cannot be combined with replicates, which trains a fixed number of seeds. Remove one of them"
+            )
+        elif not errors:
+            try:
+                self.confirmation  # noqa: B018  # raises
+            except ValueError as error:
+                errors.append(f"{'replicates' if self.confirm is None else 'confirm'}.{error}")
         if self.name in self.warm_start:
             errors.append(f"warm_start: {self.name} is this sweep itself, whose trials it continues. Name other sweeps")
         if errors:
             raise ValueError("\n".join(errors))
         return self
+
+    @property
+    def confirmation(self) -> ConfirmationPart | None:
+        """The data on which its replicates are compared; None without replicates.
+
+        Raises:
+            ValueError: fewer images are left than the file requests.
+        """
+        wanted = self.confirm or self.replicates
+        if wanted is None:
+            return None
+        return confirmation_part(self.task, part_configs(self.space), metric=self.metric.name, images=wanted.images)
 
     def _program_errors(self) -> list[str]:
         """Return what is wrong with the keys of a program."""

@@ -40,7 +40,7 @@ _NOT_USED = "not used here"
 _MARKS = {*_PROGRAM, *_UNUSED, *_UNSUPPORTED}
 """Top-level keys by which a file of W&B is recognised."""
 _OURS = (
-    *("base", "where", "seed", "limits", "resources", "replicates", "keep", "start_with", "train", "epochs"),
+    *("base", "where", "seed", "limits", "resources", "replicates", "confirm", "keep", "start_with", "train", "epochs"),
     *("tensorboard", "notify", "storage", "study_storage"),
 )
 """Top-level keys that W&B does not have."""

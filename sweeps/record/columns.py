@@ -15,8 +15,13 @@ from typing import Any
 from sweeps.core.chance import CLASSES, has_learned
 from sweeps.core.formatting import accuracy, duration, is_accuracy, number, percent
 from sweeps.core.identity import Protocol
+from sweeps.core.results import confirm_name
 from sweeps.core.trial import Outcome
 from sweeps.record.mapping import (
+    CONFIRM_EXAMPLES,
+    CONFIRM_OBJECTIVE,
+    CONFIRM_PART,
+    CONFIRM_UNTIL,
     DESCRIBED,
     DESCRIPTION,
     EXPECTED_VALUE,
@@ -110,12 +115,6 @@ class Column:
         return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _expected_value(run: TrialRun) -> float | None:
-    with contextlib.suppress(KeyError, ValueError):
-        return float(run.tags[EXPECTED_VALUE])
-    return None
-
-
 def _tag(name: str, **settings: Any) -> Column:
     return Column(name=name, read=lambda run: run.tags.get(name), tags=frozenset({name}), **settings)
 
@@ -134,6 +133,20 @@ def _metric(name: str, *, is_averaged: bool = True, **settings: Any) -> Column:
 def _metric_value(run: TrialRun) -> float | None:
     """Return the metric of the search after the last epoch; None for a rung of networks, which has no metric."""
     return run.metrics.get(OBJECTIVE if "goal" in run.tags else run.tags.get("metric", ""))
+
+
+def _confirm_value(run: TrialRun) -> float | None:
+    """Return the metric of the search on the confirmation part."""
+    return run.metrics.get(CONFIRM_OBJECTIVE if "goal" in run.tags else confirm_name(run.tags.get("metric", "")))
+
+
+def _number_tag(name: str, parse: Callable[[str], Any], **settings: Any) -> Column:
+    def read(run: TrialRun) -> Any:
+        with contextlib.suppress(KeyError, ValueError):
+            return parse(run.tags[name])
+        return None
+
+    return Column(name=name, read=read, tags=frozenset({name}), **settings)
 
 
 def _started(run: TrialRun) -> str:
@@ -200,6 +213,14 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             unit=Unit.SHARE,
             title="val acc %",
             words=("acc", "accuracy"),
+        ),
+        _metric(
+            "confirm_accuracy",
+            meaning="Accuracy of replicates on a confirmation part: images that neither their training nor the search "
+            "used. Mean and rank come from it where it exists.",
+            unit=Unit.SHARE,
+            title="fresh acc %",
+            words=("fresh",),
         ),
         Column(
             name="val_std",
@@ -312,12 +333,11 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             kind=Kind.REAL,
             title="search metric",
         ),
-        Column(
-            name=EXPECTED_VALUE,
+        _number_tag(
+            EXPECTED_VALUE,
+            float,
             meaning="`metric_value` without luck, as the model of `curve_model` expects it. Empty with other rules.",
             kind=Kind.REAL,
-            read=_expected_value,
-            tags=frozenset({EXPECTED_VALUE}),
             title="expected",
         ),
         Column(
@@ -327,6 +347,35 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             tags=frozenset({LABELS}),
         ),
         Column(name="confirmed", meaning="Whether replicates confirm the configuration.", kind=Kind.BOOLEAN),
+        Column(
+            name="confirm_value",
+            meaning="As `confirm_accuracy`, for the metric of the search.",
+            kind=Kind.REAL,
+            read=_confirm_value,
+            tags=frozenset({"metric", "goal"}),
+            metrics=frozenset({"confirm_accuracy", "confirm_loss", CONFIRM_OBJECTIVE}),
+            title="fresh metric",
+            is_averaged=True,
+        ),
+        _tag(
+            CONFIRM_PART,
+            meaning="Data that a replicate is compared on: a confirmation part, or the search's validation data.",
+            is_last=True,
+        ),
+        _number_tag(
+            CONFIRM_EXAMPLES,
+            int,
+            meaning="Number of examples of the confirmation part. Empty without one.",
+            kind=Kind.INTEGER,
+            is_last=True,
+        ),
+        _number_tag(
+            CONFIRM_UNTIL,
+            float,
+            meaning="Probability at which the race of the replicates ends (`confirm.until`). Empty without a race.",
+            kind=Kind.REAL,
+            is_last=True,
+        ),
         _tag(
             "known",
             meaning="Objectives that are known before the training, each with goal and value, as JSON.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cifar_core.common.user_modules import NETWORK
 from sweeps.core.errors import RecordError
-from sweeps.core.results import TEST_PREFIX, TestResult
+from sweeps.core.results import TEST_PREFIX, ConfirmResult, TestResult, confirm_name
 from sweeps.core.trial import CompleteResult
-from sweeps.record.mapping import recorded_config
+from sweeps.record.mapping import CONFIRM_EXAMPLES, CONFIRM_PART, recorded_config
 from sweeps.record.reader import MlflowReader
 from sweeps.record.trial_run import TrialRun
 from sweeps.tasks.registry import task_of
@@ -83,7 +84,17 @@ class CompleteResults:
             epochs=epochs,
             parameters=None if millions is None else round(millions * 1e6),
             test=test,
+            confirm=_confirmed(run, trained=epochs[-1].metrics if epochs else ()),
         )
+
+
+def _confirmed(run: TrialRun, *, trained: Iterable[str]) -> ConfirmResult | None:
+    """Return the result of a run on its confirmation part; None if it has none."""
+    examples = run.tags.get(CONFIRM_EXAMPLES, "")
+    metrics = {name: run.metrics[confirm_name(name)] for name in trained if confirm_name(name) in run.metrics}
+    if not examples.isdecimal() or not metrics:
+        return None
+    return ConfirmResult(part=run.tags.get(CONFIRM_PART, ""), examples=int(examples), metrics=metrics)
 
 
 def _packed(correct: np.ndarray) -> bytes:

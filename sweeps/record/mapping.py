@@ -13,7 +13,7 @@ from typing import Any
 from cifar_core.common.user_modules import is_import_path, library_of
 from sweeps.core.formatting import truncated
 from sweeps.core.identity import Protocol
-from sweeps.core.results import Confusion, EpochResult
+from sweeps.core.results import Confusion, EpochResult, confirm_name
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import FORMAT, MeasuredOn, Outcome, RungLabel, TrialRecord
 from sweeps.tasks.registry import IMAGES, config_of, read_config
@@ -36,6 +36,14 @@ distinguish it from a complete run. KILLED, which MLflow shows as a red cross, i
 
 OBJECTIVE = "objective"
 """MLflow metric with the value of the search's metric after the last epoch, for tasks with custom metrics."""
+
+CONFIRM_OBJECTIVE = confirm_name(OBJECTIVE)
+"""As `OBJECTIVE`, on the confirmation part of a replicate."""
+CONFIRM_PART, CONFIRM_EXAMPLES, CONFIRM_UNTIL = "confirm_part", "confirm_examples", "confirm_until"
+"""Tags of a replicate: which data it is compared on, how many examples if these are a confirmation part, and the
+probability at which its race ends."""
+SEARCH_PART = "validation data of the search"
+"""`CONFIRM_PART` of a replicate without a confirmation part."""
 
 EXPECTED_VALUE = "expected_value"
 """MLflow tag: a larger `run_cap` changes it, which a metric cannot."""
@@ -61,7 +69,10 @@ METRICS = frozenset(
         *EPOCH_METRICS,
         "test_accuracy",
         "test_loss",
+        "confirm_accuracy",
+        "confirm_loss",
         OBJECTIVE,
+        CONFIRM_OBJECTIVE,
         "best_val_accuracy",
         "epochs",
         "train_seconds",
@@ -135,6 +146,9 @@ TAGS = (
     "metric",
     "goal",
     "replicate_of",
+    CONFIRM_PART,
+    CONFIRM_EXAMPLES,
+    CONFIRM_UNTIL,
     "reused_from",
     "known",
     "violated",
@@ -213,6 +227,10 @@ def summary_metrics(record: TrialRecord) -> list[MetricPoint]:
         values |= record.test.recorded
     if record.goal is not None and record.epochs and (value := record.epochs[-1].value(record.metric)) is not None:
         values[OBJECTIVE] = value
+    if record.confirm is not None:
+        values |= record.confirm.recorded
+        if record.goal is not None and record.metric in record.confirm.metrics:
+            values[CONFIRM_OBJECTIVE] = record.confirm.metrics[record.metric]
     if record.outcome.is_final:
         accuracies = [value for e in record.epochs if (value := e.value("val_accuracy")) is not None]
         if accuracies:
@@ -250,6 +268,9 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
         "metric": record.metric if record.rung is None or record.rung.measured_on is MeasuredOn.METRIC else None,
         "goal": record.goal,
         "replicate_of": None if record.replicate_of is None else str(record.replicate_of),
+        CONFIRM_PART: _confirm_part(record),
+        CONFIRM_EXAMPLES: None if record.confirm is None else str(record.confirm.examples),
+        CONFIRM_UNTIL: None if record.confirm_until is None else f"{record.confirm_until:g}",
         "reused_from": record.reused_from,
         "known": json.dumps([[each.name, each.goal, each.value] for each in record.known]) if record.known else None,
         "violated": "; ".join(record.violated) or None,
@@ -263,6 +284,13 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
     }
     present = {name: truncated(value, MAX_TAG) for name, value in tags.items() if value is not None}
     return present | environment_tags(record.environment)
+
+
+def _confirm_part(record: TrialRecord) -> str | None:
+    """Return which data a complete replicate is compared on."""
+    if record.replicate_of is None or record.outcome is not Outcome.COMPLETE:
+        return None
+    return SEARCH_PART if record.confirm is None else record.confirm.part
 
 
 def _rung_tags(rung: RungLabel | None) -> dict[str, str | None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sweeps.core.chance import has_learned
 from sweeps.core.identity import Protocol, replicate_group
@@ -27,6 +28,15 @@ def final_value(record: TrialRecord, metric: str) -> float | None:
 def configuration_of(record: TrialRecord) -> Group:
     """Return the group of a trial: equal for the same configuration under other seeds."""
     return replicate_group(config_id=record.config_id, source=record.source)
+
+
+def as_compared(record: TrialRecord) -> TrialRecord:
+    """Return a replicate with its values on the confirmation part, if there is one, as those of its last epoch."""
+    if record.confirm is None or not record.epochs:
+        return record
+    *before, last = record.epochs
+    measured = replace(last, metrics={**last.metrics, **record.confirm.metrics})
+    return replace(record, epochs=(*before, measured))
 
 
 def learned(record: TrialRecord) -> bool:

@@ -11,14 +11,14 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.core.identity import Identity
-from sweeps.core.results import EpochResult, TestResult
+from sweeps.core.results import ConfirmResult, EpochResult, TestResult
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
@@ -29,6 +29,7 @@ from sweeps.search.pausing import Pausing
 from sweeps.search.proposers import Proposal, Proposer, note_known
 from sweeps.search.reuse import RecordedResults
 from sweeps.search.stored_trials import (
+    CONFIRM,
     DUPLICATE_OF,
     EXPECTED,
     FINISHED,
@@ -422,6 +423,8 @@ class Ledger:
         if message.epoch is not None and (fault := self._missing(message.epoch)) is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)
             return True
+        if message.confirm is not None:
+            self._note_confirm(number, message.confirm)
         is_last = message.outcome is Outcome.COMPLETE
         if message.epoch is not None and self._add_epoch(number, message.epoch, is_last=is_last):
             return True
@@ -563,6 +566,12 @@ class Ledger:
                     self._live[number].set_user_attr(field, value)
             self._update(number, **changed)
 
+    def _note_confirm(self, number: int, result: ConfirmResult) -> None:
+        """Add the result of a running replicate on the confirmation part."""
+        if number in self._live:
+            self._set(self._live[number], {CONFIRM: asdict(result) | {"metrics": dict(result.metrics)}})
+            self._update(number, confirm=result)
+
     def note_test(self, number: int, test: TestResult) -> None:
         """Add a finished trial's result on the test images."""
         store_test(self._study, number, test)
@@ -588,7 +597,13 @@ class Ledger:
         for path, distribution in failed.distributions.items():
             suggest(trial, path, distribution)
         note_known(trial, before.known)
-        proposal = Proposal(trial=trial, config=before.config, rung=before.rung, replicate_of=before.replicate_of)
+        proposal = Proposal(
+            trial=trial,
+            config=before.config,
+            rung=before.rung,
+            replicate_of=before.replicate_of,
+            confirm_until=before.confirm_until,
+        )
         # The current key: the code that failed may have been fixed.
         return self._add_trial(proposal, self._identify(before.config), retry_of=number)
 
@@ -600,6 +615,7 @@ class Ledger:
             proposal.rung,
             started=time.time(),
             replicate_of=proposal.replicate_of,
+            confirm_until=proposal.confirm_until,
             retry_of=retry_of,
         )
         with batched(self._study):
@@ -618,6 +634,8 @@ class Ledger:
             self.note(number, reused_from=recorded.run_id)
         if recorded.parameters is not None:
             self.note(number, parameters=recorded.parameters)
+        if recorded.confirm is not None:
+            self._note_confirm(number, recorded.confirm)
         fault = next(filter(None, map(self._missing, recorded.epochs)), None)
         if fault is not None:
             self.finish(number, Outcome.FAILED, error=fault, error_class="MissingMetric", traceback=None)

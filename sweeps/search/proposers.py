@@ -46,6 +46,8 @@ class Proposal:
     config: TaskConfig
     rung: RungLabel | None = None
     replicate_of: int | None = None
+    confirm_until: float | None = None
+    """See `TrialRecord`."""
 
 
 class Proposer(Protocol):

@@ -16,14 +16,38 @@ class RecordedResults(Protocol):
 
 
 class SearchResults:
-    """Recorded results for a search, without those on the test images."""
+    """Recorded results for a search, without those on the test images and on a confirmation part."""
 
     def __init__(self, recorded: RecordedResults) -> None:
         self._recorded = recorded
 
     def complete_result(self, key: str) -> CompleteResult | None:
         found = self._recorded.complete_result(key)
-        return None if found is None else replace(found, test=None)
+        return None if found is None else replace(found, test=None, confirm=None)
+
+
+class ReplicateResults:
+    """Recorded results for replicates: those that were measured on the confirmation part, or still can be."""
+
+    def __init__(self, recorded: RecordedResults, *, examples: int, fetch_weights: Callable[[str], bool]) -> None:
+        """Wrap recorded results.
+
+        Args:
+            recorded: All complete results.
+            examples: Examples of the confirmation part; 0 if there is none.
+            fetch_weights: As for `LadderResults`.
+        """
+        self._recorded, self._examples, self._fetch_weights = recorded, examples, fetch_weights
+
+    def complete_result(self, key: str) -> CompleteResult | None:
+        found = self._recorded.complete_result(key)
+        if found is None:
+            return None
+        if self._examples and (found.confirm is None or found.confirm.examples != self._examples):
+            # The trial continues at the end of the complete checkpoint: it is only measured.
+            self._fetch_weights(key)
+            return None
+        return replace(found, test=None, confirm=found.confirm if self._examples else None)
 
 
 class LadderResults:

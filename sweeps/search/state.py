@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweeps.core.formatting import duration
+from sweeps.core.race import RaceState
 from sweeps.core.trial import MeasuredOn, Outcome, TrialRecord
-from sweeps.search.best import ConfigurationRanking, configuration_of, final_value
+from sweeps.search.best import ConfigurationRanking, as_compared, configuration_of, final_value
+from sweeps.search.stored_trials import RACE
 from sweeps.store.folder import SweepFolder
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class SweepState:
         records: Sequence[TrialRecord] = (),
         replicates: Sequence[TrialRecord] = (),
         runs: Path = Path(),
+        race: RaceState | None = None,
         driver: DriverState = NO_DRIVER,
         damage: str | None = None,
     ) -> None:
@@ -114,6 +117,7 @@ class SweepState:
             records: Trials so far; ended ones count as done before this start.
             replicates: Replicates of the best configurations; not counted.
             runs: The runs folder, to which the paths of logs are relative.
+            race: The race of the best configurations; None without one.
             driver: State of the driver.
             damage: Message if the journal is damaged and trials are missing; None otherwise.
         """
@@ -121,7 +125,7 @@ class SweepState:
         self.metric = metric
         self.maximize = maximize
         self._replicates = {record.key: record for record in replicates}
-        self.runs = runs
+        self.runs, self.race = runs, race
         self.damage = damage
         self._driver = driver
         self.title = driver.title or sweep
@@ -228,7 +232,8 @@ class SweepState:
 
     def confirmed(self) -> tuple[TrialRecord, float, int] | None:
         """Return the best confirmed configuration: its first replicate, the mean of its new seeds, their number."""
-        ranking = ConfigurationRanking(metric=self.metric, maximize=self.maximize, records=self.new_seeds())
+        again = map(as_compared, self.new_seeds())
+        ranking = ConfigurationRanking(metric=self.metric, maximize=self.maximize, records=again)
         first = ranking.first()
         if first is None:
             return None
@@ -313,9 +318,15 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         records=records(study),
         replicates=[] if studies.replicates is None else records(studies.replicates),
         runs=runs,
+        race=_race(studies.replicates),
         driver=_driver_state(folder, driver),
         damage=None if studies.damage is None else str(studies.damage),
     )
+
+
+def _race(replicates: optuna.Study | None) -> RaceState | None:
+    stored = None if replicates is None else replicates.user_attrs.get(RACE)
+    return None if stored is None else RaceState.of(stored)
 
 
 def _driver_state(folder: SweepFolder, info: Mapping[str, Any] | None) -> DriverState:

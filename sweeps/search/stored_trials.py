@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.core.errors import DamagedJournalError
 from sweeps.core.front import KnownValue
 from sweeps.core.identity import Identity
-from sweeps.core.results import EpochResult, TestResult, as_confusion
+from sweeps.core.results import ConfirmResult, EpochResult, TestResult, as_confusion
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
 from sweeps.tasks.registry import IMAGES, read_config
@@ -30,12 +30,16 @@ WIDENS = "widens"
 RECORDED_AS = "recorded_as"
 """Attribute of a study: its name in the record, which it has from the first study that it continues."""
 REPLICATE_OF = "replicate_of"
+CONFIRM, CONFIRM_UNTIL = "confirm", "confirm_until"
+"""Fields of `TrialRecord`; absent for trials of a search and for replicates without them."""
 RETRY_OF = "retry_of"
 """Number of the trial that this one replaces, which failed or whose code has changed."""
 PAUSED = "paused"
 """Whether the trial is paused. It stays open in Optuna, also after the end of the search, to be continued."""
 EXPECTED = "expected"
 """Attribute of a search's study: number of a complete trial → `TrialRecord.expected_value`."""
+RACE = "race"
+"""Attribute of the study of replicates: a `sweeps.core.race.RaceState`; absent without a race."""
 SPENT = "spent"
 """Attribute of a search's study: number of trials after which its finite space was exhausted."""
 KNOWN = "known"
@@ -52,6 +56,7 @@ def entry_attributes(
     *,
     started: float,
     replicate_of: int | None = None,
+    confirm_until: float | None = None,
     retry_of: int | None = None,
 ) -> dict[str, Any]:
     """Return the attributes of a new trial in the order of writing. The key is last: a trial with a key is complete."""
@@ -62,6 +67,7 @@ def entry_attributes(
         "started": started,
         "rung": None if rung is None else asdict(rung),
         REPLICATE_OF: replicate_of,
+        CONFIRM_UNTIL: confirm_until,
         RETRY_OF: retry_of,
         KEY: identity.key,
     }
@@ -141,6 +147,8 @@ def _record(
         finished=attributes.get(FINISHED),
         rung=_rung(attributes.get("rung")),
         replicate_of=attributes.get(REPLICATE_OF),
+        confirm=ConfirmResult(**attributes[CONFIRM]) if CONFIRM in attributes else None,
+        confirm_until=attributes.get(CONFIRM_UNTIL),
         test=_test(test),
         known=tuple(KnownValue(name=name, goal=goal, value=value) for name, goal, value in attributes.get(KNOWN, ())),
         **{name: attributes[name] for name in _NOTES if name in attributes},

@@ -234,6 +234,24 @@ class ImageClassification(Task[TrainingConfig]):
             if rows
         ]
 
+    def confirmation_fault(self, config: TrainingConfig, metric: str) -> str | None:
+        if config.data.has_own_validation:
+            return f"{config.data.source} has a validation part of its own"
+        return None if metric in ("val_accuracy", "val_loss") else f"{metric} is not measured on validation images"
+
+    def confirmation_left(self, config: TrainingConfig) -> tuple[int, int]:
+        validation = config.data.validation_size
+        return config.data.total_images - validation - config.train_images(), validation
+
+    def confirmation_name(self, config: TrainingConfig, examples: int) -> str:
+        return f"{examples} training images that the search does not use (the last of split {config.data.split_seed})"
+
+    def load_confirmation(self, config: TrainingConfig, examples: int) -> Split:
+        from cifar_core.data.of_config import load_part
+        from cifar_core.data.split import split_last
+
+        return split_last(load_part(config.data, "train"), examples, seed=config.data.split_seed), None
+
     def test_fault(self, config: TrainingConfig) -> str | None:
         return None
 
@@ -341,6 +359,12 @@ class ImageTraining(Training):
         from cifar_core.checkpoint import save_checkpoint
 
         save_checkpoint(self._state, path)
+
+    def confirm(self, part: Split) -> Mapping[str, float]:
+        from cifar_core.evaluation import evaluate
+
+        measured = evaluate(self._state.model, part[0], config=self._state.config)
+        return {"val_accuracy": measured.accuracy, "val_loss": measured.loss}
 
     def draw(self, writer: Any) -> None:
         from sweeps.tasks.image_tensorboard import add_graph, input_grid

@@ -13,7 +13,6 @@ from sweeps.core.formatting import (
     metric_text,
     percent,
     plural,
-    points,
     print_sentence,
     short_names,
 )
@@ -24,6 +23,7 @@ from sweeps.tasks.values import short_value
 from sweeps.views.columns import status_text
 from sweeps.views.front import front_sentence
 from sweeps.views.names import name_of_run
+from sweeps.views.optimism import compared_on, optimism_sentence
 from sweeps.views.tables import columns_that_fit, print_columns, screen_width
 
 if TYPE_CHECKING:
@@ -83,7 +83,11 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
         "status": status_text,
         "metric_value": _metric_value,
         "metric_std": lambda row: metric_cell(str(row["metric"]), row["metric_std"]) if _metric_value(row) else "",
+        "confirm_value": lambda row: (
+            metric_cell(str(row["metric"]), row["confirm_value"]) if _metric_value(row) else ""
+        ),
         "val_accuracy": _accuracy,
+        "confirm_accuracy": lambda row: _with_interval(row["confirm_accuracy"], row),
         "expected_value": lambda row: metric_cell(str(row["metric"]), row["expected_value"]),
         "val_std": _formatted("val_std"),
         "replicates": lambda row: str(row["replicates"]) if (row["replicates"] or 0) > 1 else "",
@@ -146,6 +150,10 @@ def remarks(table: Table, *, shown: int, hidden: int, left_out: list[str]) -> li
         remarks.append(f"*: {sentence}")
     if any(row["val_accuracy"] is None and row["metric"] is None for row in ranked):
         remarks.append("rows without validation images are ordered by test accuracy. Do not select a model by it")
+    if any(map(has_too_few_seeds, ranked)):
+        remarks.append(
+            "(1 seed), (2 seeds): too few for an interval, which takes three seeds or several configurations"
+        )
     remarks += table.notes
     remarks += _confirmations([row for row in ranked if row["rank"] == 1 and row["replicate_of"] is None])
     if table.why_empty is not None:
@@ -164,27 +172,32 @@ def _confirmations(best: Sequence[Row]) -> list[str]:
     for rows in groups.values():
         alike = list(dict.fromkeys(_trial(row) for row in rows))
         if len(alike) > 1:
-            several = all((row["replicates"] or 1) > 1 for row in rows)
-            test = "Welch's t-test" if several else "a test of two proportions"
             remarks.append(
-                f"{listed(alike, most=6)} share the rank because they do not differ significantly ({test} against the "
-                "best mean, Holm's procedure, 5 % level)"
+                f"{listed(alike, most=6)} share the rank because they do not differ significantly ({_test_of(rows)})"
             )
     return remarks
 
 
+def _test_of(rows: Sequence[Row]) -> str:
+    """Return the test that compared the rows of a rank."""
+    until = [row["confirm_until"] for row in rows]
+    if None not in until:
+        return f"the test of the race, which is valid after each seed, {100 - 100 * max(until):g} % level"
+    several = all((row["replicates"] or 1) > 1 for row in rows)
+    test = "Welch's t-test" if several else "a test of two proportions"
+    return f"{test} against the best mean, Holm's procedure, 5 % level"
+
+
 def _confirmation(row: Row) -> str:
-    validated, metric = row["val_accuracy"], row["metric"]
-    shown = metric_text(metric, row["metric_value"]) if _metric_value(row) else accuracy(validated)
-    new = f"{shown} ({'mean of ' if row['replicates'] > 1 else ''}{plural(row['replicates'], 'new seed')})"
-    if _metric_value(row) and row["search_value"] is not None:  # the search did not select by the accuracy
-        return f"{_trial(row)}: {metric_text(metric, row['search_value'])} in the search, {new}"
-    if row["search_accuracy"] is None:
-        return f"{_trial(row)}: pruned in the search, {new}"
-    difference = points(100 * (row["val_accuracy"] - row["search_accuracy"]))
-    return (
-        f"{_trial(row)}: {accuracy(row['search_accuracy'])} in the search, {new}, a difference of {difference} points"
-    )
+    metric, fresh = row["metric"], row["confirm_value"]
+    if _metric_value(row):
+        shown = f"{metric} {metric_text(metric, row['metric_value'] if fresh is None else fresh)}"
+    else:
+        shown = accuracy(row["val_accuracy"] if fresh is None else fresh)
+    new = f"{'mean of ' if row['replicates'] > 1 else ''}{plural(row['replicates'], 'new seed')}"
+    luck = optimism_sentence(row)
+    more = "it was pruned in the search" if luck is None else luck.removesuffix(".")
+    return f"{_trial(row)}: {shown} ({new}) {compared_on(row)}. {more[0].upper()}{more[1:]}"
 
 
 def _trial(row: Row) -> str:
@@ -196,6 +209,9 @@ def _with_sweep(row: Row) -> str:
 
 
 def _accuracy(row: Row) -> str:
+    """Return the validation accuracy, with its interval unless the row is ranked by another one."""
+    if row["confirm_accuracy"] is not None:
+        return percent(row["val_accuracy"])
     return _with_interval(row["val_accuracy"], row)
 
 
@@ -214,7 +230,15 @@ def _test_accuracy(row: Row) -> str:
 def _with_interval(value: float | None, row: Row) -> str:
     low, high = row["ci_low"], row["ci_high"]
     text = percent(value)
-    return f"{text} ({percent(low)}–{percent(high)})" if text and low is not None and high is not None else text
+    if text and low is not None and high is not None:
+        return f"{text} ({percent(low)}–{percent(high)})"
+    return f"{text} ({plural(row['replicates'], 'seed')})" if text and has_too_few_seeds(row) else text
+
+
+def has_too_few_seeds(row: Row) -> bool:
+    """Return whether the mean of a row has no interval because it has fewer than three seeds, and no other has more."""
+    seeds = row["replicates"] or 0
+    return row["ci_low"] is None and bool(row["confirmed"] or seeds > 1) and 0 < seeds < 3
 
 
 def _value(value: Any) -> str:

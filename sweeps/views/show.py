@@ -27,7 +27,9 @@ from sweeps.core.task import AnyTask, TaskMetric
 from sweeps.record.columns import RECORD_COLUMNS, column_of
 from sweeps.tasks.registry import task_named, task_of
 from sweeps.views.columns import status_text
+from sweeps.views.leaderboard_table import has_too_few_seeds
 from sweeps.views.names import NamedRuns, group_of
+from sweeps.views.optimism import compared_on, optimism_sentence
 from sweeps.views.tables import print_fitting
 
 if TYPE_CHECKING:
@@ -60,7 +62,9 @@ def _runs(named: NamedRuns) -> dict[str, list[str]]:
     }
     if metric != "val_accuracy":
         columns[metric_heading(metric)] = [metric_cell(metric, row["metric_value"]) for row in named.rows]
-    for column in (RECORD_COLUMNS[name] for name in ("val_accuracy", "test_accuracy", "train_seconds")):
+    for column in (
+        RECORD_COLUMNS[name] for name in ("val_accuracy", "confirm_accuracy", "test_accuracy", "train_seconds")
+    ):
         columns[column.heading] = [column.cell(row[column.name]) for row in named.rows]
     columns["of"] = [_kind(row, named) if row["rung"] is None else "" for row in named.rows]
     return {heading: cells for heading, cells in columns.items() if any(cells)}
@@ -79,16 +83,20 @@ def _ranking_text(named: NamedRuns, reader: RecordReader) -> str:
     if row["rank"] is None:
         return "no rank yet"
     column = "test_accuracy" if row["val_accuracy"] is None else "val_accuracy"
+    column = column if row["confirm_accuracy"] is None else "confirm_accuracy"
     value = f"{column} {accuracy(row[column])}" if row[column] is not None else ""
     if row["metric"] not in (None, "val_accuracy"):
-        value = ", ".join(filter(None, (f"{row['metric']} {metric_text(row['metric'], row['metric_value'])}", value)))
+        measured = row["metric_value"] if row["confirm_value"] is None else row["confirm_value"]
+        value = ", ".join(filter(None, (f"{row['metric']} {metric_text(row['metric'], measured)}", value)))
     seeds = plural(row["replicates"], "new seed" if row["confirmed"] else "seed")
     text = f"rank {row['rank']} of {row['sweep']}: {value}, the mean of {seeds}"
     if row["ci_low"] is not None:
         text += f" (95 % interval {percent(row['ci_low'])} to {percent(row['ci_high'])} %)"
-    if row["metric"] not in (None, "val_accuracy") and row["search_value"] is not None:
-        return f"{text}; {metric_text(row['metric'], row['search_value'])} in the search"
-    return text + ("" if row["search_accuracy"] is None else f"; {accuracy(row['search_accuracy'])} in the search")
+    elif has_too_few_seeds(row):
+        text += ", too few for an interval"
+    if not row["confirmed"]:
+        return text
+    return " ".join(filter(None, (f"{text}, {compared_on(row)}.", optimism_sentence(row))))
 
 
 def print_values(row: Mapping[str, Any], console: Console) -> None:

@@ -24,6 +24,7 @@ from sweeps.core.formatting import (
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.state import SweepState
 from sweeps.tasks.registry import describe
+from sweeps.views.race import race_sentences
 from sweeps.views.tables import GAP, column_width, columns_that_fit
 
 CONFIGURATION_WIDTH = 14
@@ -59,6 +60,8 @@ def print_status(state: SweepState, console: Console) -> None:
                 f"{record.name} failed: {record.error}; its log: {log_path(record.log, state.runs)}", markup=False
             )
     print_sentence(console, headline(state))
+    if (race := race_sentences(state)) is not None:
+        print_sentence(console, race)
     if state.damage is not None:
         print_sentence(console, f"incomplete: {state.damage}")
 
@@ -76,6 +79,9 @@ def _columns(state: SweepState) -> dict[str, Sequence[str]]:
     if any(record.test is not None and record.test.accuracy is not None for record in records):
         columns["test acc %"] = [percent(record.test.accuracy if record.test else None) for record in records]
     columns[metric_heading(state.metric)] = [metric_cell(state.metric, state.value(record)) for record in records]
+    if any(record.confirm is not None for record in records):
+        fresh = [None if record.confirm is None else record.confirm.metrics.get(state.metric) for record in records]
+        columns[f"fresh {metric_heading(state.metric)}"] = [metric_cell(state.metric, value) for value in fresh]
     columns["time"] = [duration(record.train_seconds) for record in records]
     return columns
 

@@ -21,8 +21,8 @@ from cifar_core.common.files import existing_versions, move_stray_aside
 from cifar_core.common.source import changed_files
 from sweeps.core.errors import ProgramError
 from sweeps.core.job import Job
-from sweeps.core.results import EpochResult
-from sweeps.core.task import Parts, Training
+from sweeps.core.results import ConfirmResult, EpochResult
+from sweeps.core.task import Parts, Training, confirmation_key
 from sweeps.core.trial import Outcome, TrialMessage
 from sweeps.system.compat import exits_are_errors
 from sweeps.tasks.registry import read_config, task_named
@@ -54,6 +54,7 @@ class TrialSession:
         self._job = job
         self._task = task_named(job.task)
         self._config = read_config(job.config)
+        self._parts = parts
         self._part = parts[self._task.part_name(self._config)]
         self._files = files_of(job)
         self._checkpoint = self._files.checkpoint
@@ -189,7 +190,19 @@ class TrialSession:
                 print(_epoch_line(result, of=self._config.epochs), file=log)
                 if self._curves is not None:
                     self._curves.epoch_ended(result)
-        return self._message(epoch=result, outcome=Outcome.COMPLETE if self._is_last(result) else None)
+        if not self._is_last(result):
+            return self._message(epoch=result)
+        return replace(self._message(epoch=result, outcome=Outcome.COMPLETE), confirm=self._confirmed())
+
+    def _confirmed(self) -> ConfirmResult | None:
+        """Measure the complete training on the confirmation part, if there is one."""
+        examples = self._job.confirm_examples
+        if not examples:
+            return None
+        assert self._training is not None
+        name = self._task.confirmation_name(self._config, examples)
+        metrics = self._training.confirm(self._parts[confirmation_key(name)])
+        return ConfirmResult(part=name, examples=examples, metrics=metrics)
 
     def _is_last(self, result: EpochResult | None) -> bool:
         """Return whether no result follows; None stands for the end of a training that ends by itself."""

@@ -76,6 +76,12 @@ class InstantTraining(Training):
         history = [result.as_dict() for result in self.history]
         write_with_checksum(path, _BEGINS + json.dumps([self._config.model_dump_json(), history]).encode() + b"}")
 
+    def confirm(self, part: Split) -> Mapping[str, float]:
+        """Return a little less than the last epoch says, as a share of the images."""
+        loss, accuracy = _quality(self._config, self._config.epochs, images=len(self._images))
+        images = len(part[0])
+        return {"val_accuracy": round(images * (accuracy - 0.01)) / images, "val_loss": loss + 0.01}
+
 
 def instant_epoch(config: TrainingConfig, epoch: int, *, images: int, validation: int) -> EpochResult:
     """Return what an epoch says: the better, the nearer the learning rate is to 0.1, and the later the epoch."""

@@ -16,7 +16,8 @@ Cell = tuple[str, float | str]
 """Shown HTML and sort key."""
 NOTHING: Cell = ("", "")
 SHOWN = (
-    "rank", "front", "trial", "status", "metric_value", "metric_std", "val_accuracy", "val_std", "replicates", "p_holm",
+    "rank", "front", "trial", "status", "metric_value", "metric_std", "val_accuracy",
+    "confirm_accuracy", "val_std", "replicates", "p_holm",
     "search_accuracy", "test_accuracy", "epochs", "train_seconds", "parameters_millions",
     "multiply_adds_millions", "tags", "note",
 )  # fmt: skip

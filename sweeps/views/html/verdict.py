@@ -14,6 +14,9 @@ from sweeps.core.trial import MeasuredOn, Outcome
 from sweeps.tasks.registry import describe
 from sweeps.views.html.clock import clock_of, lanes_of, spans_of
 from sweeps.views.html.content import Content
+from sweeps.views.leaderboard_table import has_too_few_seeds
+from sweeps.views.optimism import compared_on, optimism_sentence
+from sweeps.views.race import race_sentences
 
 _ENDS = {Outcome.PRUNED: "pruned (stopped early)"}
 
@@ -38,16 +41,21 @@ def _search(content: Content) -> str:
     share = first["test_accuracy"]
     tested = "" if share is None else f" Its accuracy on the sealed test set is {accuracy(share)}."
     equal = "".join(f" Warning: {note}." for note in notes_of_records(content.all_records))
-    return f"The best is {_named(content, first)} with {_result(first)}, {confidence}.{tested}{equal}"
+    luck, race = optimism_sentence(dict(first)), race_sentences(content.state)
+    more = "".join(f" {sentence}" for sentence in (luck, race) if sentence)
+    return f"The best is {_named(content, first)} with {_result(first)}, {confidence}.{more}{tested}{equal}"
 
 
 def _result(row: Mapping[str, Any]) -> str:
     """Return the metric that a row is ranked by, and its validation accuracy."""
-    shown = "" if row["val_accuracy"] is None else f"{accuracy(row['val_accuracy'])} validation accuracy"
+    share = row["val_accuracy"] if row["confirm_accuracy"] is None else row["confirm_accuracy"]
+    on = f" {compared_on(dict(row))}" if row["confirmed"] else ""
+    shown = "" if share is None else f"{accuracy(share)} validation accuracy{on}"
     metric = row["metric"] or "val_accuracy"
     if metric == "val_accuracy" or row["metric_value"] is None:
         return shown
-    return f"{metric} {metric_text(metric, row['metric_value'])}" + (f" ({shown})" if shown else "")
+    value = row["metric_value"] if row["confirm_value"] is None else row["confirm_value"]
+    return f"{metric} {metric_text(metric, value)}" + (f" ({shown})" if shown else "")
 
 
 def _confidence(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *, sweep: str) -> str:
@@ -63,6 +71,10 @@ def _confidence(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *
     spread = first.get("metric_std") if first["ci_low"] is None else None
     interval += "" if spread is None else f" (standard deviation {metric_text(first['metric'], spread)})"
     mean = f"the mean of {plural(int(first['replicates']), 'new seed')}{interval}"
+    if has_too_few_seeds(dict(first)):
+        mean += ", too few for an interval"
+    if first["confirm_until"] is not None:
+        return mean  # the sentences of the race say more
     if first["replicates"] < 2:
         return f"{mean}, which is too few for a test against others"
     alike = [row for row in others if row["rank"] == first["rank"]]
@@ -79,7 +91,8 @@ def _confidence(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]], *
 def _value(row: Mapping[str, Any]) -> str:
     """Return the value that a row is ranked by."""
     metric = row["metric"] or "val_accuracy"
-    return metric_text(metric, row["val_accuracy"] if metric == "val_accuracy" else row["metric_value"])
+    measured = row["val_accuracy"] if metric == "val_accuracy" else row["metric_value"]
+    return metric_text(metric, measured if row["confirm_value"] is None else row["confirm_value"])
 
 
 def _named(content: Content, row: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cifar_core.config import DataConfig
 from cifar_core.data.images import LabelledImages
-from cifar_core.data.split import require_split, split_indices, split_train_validation
+from cifar_core.data.split import require_split, split_indices, split_last, split_train_validation
 from cifar_core.errors import DataMismatchError
 
 
@@ -45,6 +45,27 @@ def test_class_counts_differ_by_at_most_one(case: tuple[np.ndarray, DataConfig])
 def test_indices_keep_the_files_order(case: tuple[np.ndarray, DataConfig]) -> None:
     for part in split_indices(*case):
         assert (np.diff(part) > 0).all()
+
+
+@given(cases(), st.data())
+def test_the_last_images_are_stratified_and_in_no_other_part(
+    case: tuple[np.ndarray, DataConfig], data: st.DataObject
+) -> None:
+    labels_N, config = case
+    used_U = np.concatenate(split_indices(labels_N, config))
+    count = data.draw(st.integers(0, len(labels_N) - len(used_U)))
+    indices_N = np.arange(len(labels_N))
+    pixels_NC = np.stack([indices_N // 256, indices_N % 256, indices_N % 256], axis=1).astype(np.uint8)
+    images = LabelledImages(pixels_NC[:, None, None, :], labels_N)
+
+    last = split_last(images, count, seed=config.split_seed)
+
+    found_C = 256 * last.images_NHWC[:, 0, 0, 0].astype(int) + last.images_NHWC[:, 0, 0, 1]
+    assert len(found_C) == count
+    assert not set(found_C) & set(used_U)
+    assert (np.diff(found_C) > 0).all()
+    np.testing.assert_array_equal(last.labels_N, labels_N[found_C])
+    assert np.ptp(np.bincount(last.labels_N, minlength=10)) <= 1
 
 
 @given(cases())

@@ -63,4 +63,5 @@ def test_replicates_without_variance_are_noted_with_the_remedy(
     assert (note in ran.stdout) == is_noted
     assert (note in Path("runs/reports/own.html").read_text(encoding="utf-8")) == is_noted
     assert ("numpy.random.default_rng(trial.seed)" in ran.stdout) == is_noted
-    assert "own-000: 0.5000 in the search" in ran.stdout
+    assert "own-000: val_loss 0.5000 (mean of 2 new seeds)" in ran.stdout
+    assert "The search's 0.5000 was optimistic by 0.0000 under new seeds" in ran.stdout

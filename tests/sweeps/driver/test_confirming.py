@@ -225,3 +225,108 @@ def test_a_plan_includes_the_replicates(tmp_path: Path, cli: Cli) -> None:
 
     assert "then trains the best 2 configurations to full length under 3 new seeds each (replicates): about" in said
     assert "then the best" not in cli("plan", write_yaml(tmp_path, tiny(**GRID))).stdout
+
+
+RACE = {"top": 2, "until": 0.9, "at_most": "2m"}
+
+
+def test_replicates_are_measured_on_images_that_the_search_does_not_use(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    result = run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 2, "images": 400})
+
+    board = sweeps.leaderboard("tiny", runs=runs)
+    best = board.iloc[0]
+    each = [record.confirm for record in read_state(runs, "tiny").replicates]
+    fresh = [measured.metrics["val_accuracy"] for measured in each if measured is not None]
+    assert len(fresh) == 2
+    assert best["confirm_accuracy"] == pytest.approx(sum(fresh) / 2)
+    assert (best["confirm_examples"], best["confirm_part"].split(" (")[0]) == (
+        400,
+        "400 training images that the search does not use",
+    )
+    assert board["confirm_accuracy"].iloc[1:].isna().all()
+    assert "on 400 images that the search did not use. The search's" in result.stdout
+    assert {"confirm_accuracy", "confirm_loss"} <= {metric for each in written(runs) for metric in each.steps}
+
+
+def test_too_few_images_are_said_in_record_plan_and_leaderboard(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    few = GRID | {"base": LEARNING | {"data": LEARNING["data"] | {"train_size": 300, "validation_size": 200}}}
+
+    result = run(tmp_path, runs, cli, **few, replicates={"top": 1, "seeds": 1, "images": 0})
+    plan = cli("plan", tmp_path / "sweep.yaml")
+
+    assert "on the 200 images of the search" in result.stdout
+    assert "compared on the validation data of the search, because images is 0" in " ".join(plan.stdout.split())
+    (tags,) = (r.tags for r in written(runs) if "replicate_of" in r.tags)
+    assert tags["confirm_part"] == "validation data of the search"
+    assert "confirm_examples" not in tags
+
+
+def test_a_recorded_replicate_is_measured_without_training_it_again(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    run(tmp_path, runs, cli, **GRID, replicates={"top": 1, "seeds": 1, "images": 0})
+    before = read_state(runs, "tiny").replicates[0]
+
+    run(tmp_path, runs, cli, **GRID, name="other", replicates={"top": 1, "seeds": 1, "images": 400})
+
+    again = next(each for each in read_state(runs, "other").replicates if each.key == before.key)
+    assert again.confirm is not None
+    assert again.epochs == before.epochs, "with the times of the first training"
+
+
+def test_a_race_in_a_file_ends_with_a_sentence_everywhere(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    wide = {**GRID, "parameters": {"optimizer.lr": {"values": [0.05, 0.00001]}}}
+
+    result = run(tmp_path, runs, cli, **wide, confirm=RACE)
+
+    assert result.exit_code == 0, result.output
+    state = read_state(runs, "tiny")
+    assert state.race is not None
+    (sentence,) = [
+        line for line in result.stdout.splitlines() if " is the best with 90 %" in line or "others are out" in line
+    ]
+    assert sentence in " ".join(cli("status", "tiny", "--runs", runs).stdout.split("\n"))
+    assert {r.tags["confirm_until"] for r in written(runs) if "replicate_of" in r.tags} == {"0.9"}
+    assert cli("report", "tiny", "--runs", runs).exit_code == 0
+    assert sentence.split(":")[0] in (runs / "reports" / "tiny.html").read_text(encoding="utf-8")
+    trained = len(written(runs))
+
+    again = run(tmp_path, runs, cli, **wide, confirm=RACE)
+
+    assert again.stdout.count("Nothing to train") == 2
+    assert sentence in again.stdout
+    assert len(written(runs)) == trained
+
+
+def test_a_race_by_command_continues_fixed_replicates(tmp_path: Path, runs: Path, cli: Cli) -> None:
+    run(tmp_path, runs, cli, **GRID, replicates={"top": 2, "seeds": 2, "images": 400})
+    first = confirming(runs)
+
+    result = cli(
+        "replicate", "tiny", "--top", 2, "--until", 0.6, "--at-most", "20s", "--images", 400,
+        "--runs", runs, "--backend", "inline",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.output
+    assert set(first) <= set(confirming(runs))
+    assert any(words in result.stdout for words in ("is the best with 60 %", "cannot be distinguished in 20 s"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--until", 0.95, "--seeds", 3), "--seeds trains a fixed number"),
+        (("--at-most", "5m"), "--at-most limits a race"),
+        (("--until", 0.95, "--at-most", "soon"), "'soon' is not a duration"),
+        (("--until", 0.95, "--top", 1), "Use --top 2 or more"),
+        (("--until", 95), "95"),
+        (("--images", 49_800), "images 49800: training and validation in the search leave 49,500"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(
+    tmp_path: Path, runs: Path, cli: Cli, arguments: tuple[object, ...], error: str
+) -> None:
+    run(tmp_path, runs, cli, **GRID)
+
+    result = cli("replicate", "tiny", *arguments, "--runs", runs, "--backend", "inline")
+
+    assert result.exit_code == 2
+    assert error in result.output

@@ -90,7 +90,10 @@ def test_a_function_is_planned_replicated_rerun_and_compared(project: Path, cli:
     assert "nats" not in cli("effects", "curve", "--runs", "runs").stdout
     row = sweeps.leaderboard("curve", runs="runs").iloc[0]
     assert row["metric_std"] > 0
-    assert f"{first}: {row['search_value']:.4f} in the search" in replicated.stdout
+    assert (
+        f"{first}: val_loss {row['metric_value']:.4f} (mean of 2 new seeds) on the validation data" in replicated.stdout
+    )
+    assert f"The search's {row['search_value']:.4f} was" in replicated.stdout
     assert "no significance test: two single" in cli("compare", "curve-000-s0", "curve-001-s0", "--runs", "runs").stdout
 
 

@@ -108,6 +108,16 @@ def replicates(of: int, *accuracies: float) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def fresh(trial: int, *values: tuple[float, float], **changes: Any) -> list[dict[str, Any]]:
+    """Return replicates of a trial: accuracy on the validation images of the search, and on others."""
+    rows = replicates(trial, *(searched for searched, _ in values))
+    about = {"confirm_part": "new images", "confirm_examples": 10_000, **changes}
+    return [
+        each | about | {"confirm_accuracy": new, "confirm_value": new}
+        for each, (_, new) in zip(rows, values, strict=True)
+    ]
+
+
 def ranks(board: Table) -> list[tuple[int, int | None]]:
     return [(row["trial"], row["rank"]) for row in board.rows]
 
@@ -208,7 +218,8 @@ class TestRanks:
         assert ranks(board) == [(0, 1), (1, 1), (2, 3), (3, 4)]
         text = " ".join(printed(board).split())
         assert "quick-000 and quick-001 share the rank because they do not differ significantly (Welch's" in text
-        assert "quick-000: 90.00 % in the search, 70.20 % (mean of 3 new seeds), a difference of -19.80 points" in text
+        assert "quick-000: 70.20 % (mean of 3 new seeds) on the 2,000 images of the search" in text
+        assert "The search's 90.00 % was optimistic by 19.8 points under new seeds, on the same 2,000 images" in text
 
     def test_the_second_confirmed_one_is_tested_at_holms_next_level(self) -> None:
         # The smaller of two p-values is compared with 0.025, the larger with 0.05: it is between them, and rejected.
@@ -290,7 +301,89 @@ class TestRanks:
 
     def test_a_search_value_that_is_confirmed_exactly_is_reported(self) -> None:
         board = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.70, 0.70)))
-        assert "(mean of 2 new seeds), a difference of +0.00 points" in " ".join(printed(board).split())
+        assert "The search's 70.00 % was optimistic by 0.0 points under new seeds" in " ".join(printed(board).split())
+
+    def test_replicates_on_fresh_images_rank_by_these(self) -> None:
+        rows = (
+            row(0, 0.70), *fresh(0, (0.66, 0.60), (0.66, 0.62)),
+            row(1, 0.69), *fresh(1, (0.64, 0.63), (0.64, 0.65)),
+            row(2, 0.68), *replicates(2, 0.90, 0.90),
+        )  # fmt: skip
+        board = query_leaderboard(RowReader(*rows))
+
+        assert ranks(board) == [(1, 1), (0, 1), (2, 3)]
+        first = board.rows[0]
+        assert (first["confirm_accuracy"], first["val_accuracy"]) == (pytest.approx(0.64), pytest.approx(0.64))
+        assert (first["confirm_examples"], first["confirm_part"]) == (10_000, "new images")
+        assert first["ci_low"] < 0.64 < first["ci_high"]
+        text = " ".join(printed(board).split())
+        assert "64.00 (59.70–68.30)" in text
+        assert "quick-001: 64.00 % (mean of 2 new seeds) on 10,000 images that the search did not use" in text
+        assert "The search's 69.00 % was optimistic by 5.0 points: 5.0 by its seed, 0.0 by its 2,000 images" in text
+
+    def test_of_two_confirmation_parts_the_last_one_counts(self) -> None:
+        old, new = fresh(0, (0.6, 0.1), (0.6, 0.2)), fresh(0, (0.6, 0.1), (0.6, 0.2), (0.6, 0.5), (0.6, 0.7))[2:]
+        for each in new:
+            each["confirm_part"] = "other images"
+
+        (found,) = query_leaderboard(RowReader(row(0, 0.70), *replicates(0, 0.9), *old[1:], *new)).rows
+
+        assert (found["confirm_accuracy"], found["replicates"]) == (pytest.approx(0.6), 2)
+
+    def test_luck_of_seed_and_of_images_add_up_to_the_optimism(self) -> None:
+        rows = (row(0, 0.671), *fresh(0, (0.659, 0.652), (0.659, 0.652)))
+
+        text = " ".join(printed(query_leaderboard(RowReader(*rows))).split())
+
+        assert "The search's 67.10 % was optimistic by 1.9 points: 1.2 by its seed, 0.7 by its 2,000 images" in text
+
+    def test_two_seeds_alone_are_marked_and_have_no_interval(self) -> None:
+        board = query_leaderboard(RowReader(row(0, 0.7), *replicates(0, 0.40, 0.80), row(1, 0.6)))
+
+        assert (board.rows[0]["ci_low"], board.rows[0]["ci_high"]) == (None, None)
+        assert "60.00 (2 seeds)" in printed(board)
+        assert "too few for an interval" in " ".join(printed(board).split())
+
+    def test_several_configurations_share_the_spread_of_their_intervals(self) -> None:
+        rows = (row(0, 0.7), *replicates(0, 0.60, 0.62), row(1, 0.7), *replicates(1, 0.50, 0.54), row(2, 0.9))
+        first, second, alone = query_leaderboard(RowReader(*rows)).rows
+
+        # The pooled variance is (0.0002 + 0.0008) / 2 with 2 degrees of freedom, for which t is 4.302653.
+        reach = 4.302653 * math.sqrt(0.0005 / 2)
+        assert (first["ci_low"], first["ci_high"]) == pytest.approx((0.61 - reach, 0.61 + reach), abs=1e-7)
+        assert second["ci_high"] - second["ci_low"] == pytest.approx(2 * reach, abs=1e-7)
+        assert alone["ci_low"] == pytest.approx(0.886, abs=1e-3), "Wilson's"
+
+    def test_one_new_seed_has_an_interval_only_with_others(self) -> None:
+        alone = (row(0, 0.7), *replicates(0, 0.60))
+        (found,) = query_leaderboard(RowReader(*alone)).rows
+        assert found["ci_low"] is None
+
+        found = query_leaderboard(RowReader(*alone, row(1, 0.6), *replicates(1, 0.49, 0.5, 0.51))).rows[0]
+        assert found["ci_low"] == pytest.approx(0.60 - 4.302653 * 0.01, abs=1e-7)
+
+    def test_after_a_race_its_own_test_decides_about_shared_ranks(self) -> None:
+        close = ((0.700, 0.702, 0.704), (0.690, 0.693, 0.697))
+        assert ttest_ind(*close, equal_var=False).pvalue < 0.05
+
+        def raced(until: float | None) -> Table:
+            rows = [
+                each | {"confirm_until": until}
+                for trial, values in enumerate(close)
+                for each in (row(trial, 0.9), *replicates(trial, *values))
+            ]
+            return query_leaderboard(RowReader(*rows))
+
+        assert ranks(raced(None)) == [(0, 1), (1, 2)]
+        assert ranks(raced(0.95)) == [(0, 1), (1, 1)]
+        assert raced(0.95).rows[1]["p_holm"] > 0.05
+        assert "the test of the race" in " ".join(printed(raced(0.95)).split())
+
+    def test_a_raced_configuration_with_a_diverged_run_has_no_rank(self) -> None:
+        lost = [each | {"confirm_until": 0.95} for each in replicates(0, 0.70, 0.71, 0.72)]
+        lost[2]["status"] = "diverged"
+
+        assert ranks(query_leaderboard(RowReader(row(0, 0.9), *lost, row(1, 0.5)))) == [(1, 1), (0, None)]
 
     def test_an_option_named_rank_does_not_hide_the_rank(self) -> None:
         own = {"model.name": "nets:Net"}
