@@ -178,7 +178,7 @@ class Race:
         what = "their difference is" if len(left) == 1 else f"the differences from {names[found.best]} are"
         return (
             f"{alike} cannot be distinguished in {duration(self.state.at_most)}: {what} at most {self._amount(most)}, "
-            f"and more than {self._amount(told)} would have been told apart ({_seeds(seeds, [found.best, *left])})."
+            f"and more than {self._amount(told)} would have been distinguished ({_seeds(seeds, [found.best, *left])})."
             f"{self._advice(is_running)}"
         )
 

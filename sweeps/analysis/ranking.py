@@ -204,7 +204,8 @@ def rank_configurations(table: Table) -> Table:
             row["seed"] = row["seed"] if len(configuration.complete) == 1 else None
             row["search_accuracy"] = configuration.search_accuracy
             row["search_value"] = configuration.search_value
-            row["metric_std"] = _deviation([each["metric_value"] for each in seeds])
+            ranked_by = "confirm_value" if configuration.is_fresh else "metric_value"
+            row["metric_std"] = _deviation([each[ranked_by] for each in seeds])
             row["did_not_learn"] = configuration.did_not_learn
             row["confirmed"] = bool(configuration.confirming)
             of_replicates = configuration.confirming[-1:]
@@ -457,7 +458,7 @@ def _interval_of_mean(configuration: _Configuration, spread: Spread | None) -> R
     if not all(accuracy is not None and 0 <= accuracy <= 1 for accuracy in accuracies):
         return cells
     if seeds[0]["val_accuracy"] is not None:
-        cells["val_std"] = _deviation([row["val_accuracy"] for row in seeds])
+        cells["val_std"] = _deviation(accuracies)
     if spread is None:
         return cells
     low, high = interval_of_mean(_mean(accuracies), spread, count=len(accuracies))

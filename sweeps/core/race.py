@@ -1,4 +1,4 @@
-"""What a race of the best configurations of a search has been told and has spent."""
+"""Settings and time of a race of the best configurations of a search."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from sweeps.search.stored_trials import RACE
 SAVE_SECONDS = 5.0
 """Interval between two writings of the seconds spent. A killed driver loses at most these."""
 OVERHEAD = 3.0
-"""Seconds of a run beside its epochs, before one was measured."""
+"""Seconds of a run in addition to its epochs, before one was measured."""
 
 
 _Run = tuple[str, int]
@@ -232,7 +232,7 @@ class RacingReplicates:
 
     @property
     def _overhead(self) -> float:
-        """Expected seconds of a run beside its epochs: its start, and its measurement at the end."""
+        """Expected seconds of a run in addition to its epochs: its start, and its measurement at the end."""
         found = [
             run.finished - run.started - run.train_seconds
             for run in self._runs.values()

@@ -311,7 +311,7 @@ class Replicates(StrictModel):
 
 
 class Confirm(StrictModel):
-    """A race of the best configurations under new seeds, until it is sure which one is the best."""
+    """A race of the best configurations under new seeds, until one is the best with a given probability."""
 
     top: int = Field(default=3, ge=2)
     """Number of configurations, best first."""

@@ -224,7 +224,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         ),
         Column(
             name="val_std",
-            meaning="Standard deviation of `val_accuracy` over the seeds.",
+            meaning="Standard deviation over the seeds of `confirm_accuracy`, or of `val_accuracy` without it.",
             kind=Kind.REAL,
             unit=Unit.SHARE,
             title="± sd",
@@ -239,8 +239,9 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         ),
         Column(
             name="ci_low",
-            meaning="Lower bound of the 95 % confidence interval of the accuracy: Student's for the mean of several "
-            "seeds, Wilson's for a single run.",
+            meaning="Lower bound of the 95 % confidence interval of the accuracy (`confirm_accuracy` if there is one): "
+            "Student's for a mean over seeds, with the spread of all configurations of the sweep; Wilson's for a "
+            "single run. Empty for fewer than three seeds alone.",
             kind=Kind.REAL,
             unit=Unit.SHARE,
         ),
@@ -323,7 +324,7 @@ RECORD_COLUMNS: Mapping[str, Column] = {
         ),
         Column(
             name="metric_std",
-            meaning="Standard deviation of `metric_value` over the seeds.",
+            meaning="Standard deviation over the seeds of `confirm_value`, or of `metric_value` without it.",
             kind=Kind.REAL,
             title="metric sd",
         ),

@@ -238,6 +238,8 @@ def _with_interval(value: float | None, row: Row) -> str:
 def has_too_few_seeds(row: Row) -> bool:
     """Return whether the mean of a row has no interval because it has fewer than three seeds, and no other has more."""
     seeds = row["replicates"] or 0
+    if row["val_accuracy"] is None and row["test_accuracy"] is None:
+        return False
     return row["ci_low"] is None and bool(row["confirmed"] or seeds > 1) and 0 < seeds < 3
 
 

@@ -49,6 +49,9 @@ _REFERENCES = {
     "mcnemar": "McNemar, Psychometrika 12 (1947) 153-157",
     "rakotoarison": "Rakotoarison et al., In-context freeze-thaw Bayesian optimization, ICML 2024",
     "smyth": "Smyth, Stat. Appl. Genet. Mol. Biol. 3 (2004), article 3",
+    "jourdan": "Jourdan, Degenne, Baudry, de Heide and Kaufmann, Top two algorithms revisited, NeurIPS 2022",
+    "wang": "Wang and Ramdas, Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance, "
+    "Sequential Analysis 44 (2025) 56-110",
     "welch": "Welch, The generalization of Student's problem, Biometrika 34 (1947) 28-35",
 }
 
@@ -160,7 +163,17 @@ def _confirmation(state: SweepState) -> list[str]:
         f"{plural(len(seeds), 'seed')} ({list_seeds(seeds)}) that the search had not used; reported means, standard "
         "deviations and ranks come from these runs alone."
     ]
-    if len(configurations) > 1:
+    examples = {0 if record.confirm is None else record.confirm.examples for record in fresh}
+    if examples != {0}:
+        counts = " and ".join(f"{count:,}" for count in sorted(examples - {0}))
+        sentences.append(f"They were measured on {counts} training images that neither the search nor these runs used.")
+    if state.race is not None:
+        sentences.append(
+            "Each next seed was given to the leader or its closest challenger [{jourdan}], until an anytime-valid "
+            f"t-test [{{wang}}] showed one configuration to be the best with {100 * state.race.until:g} %, or "
+            f"{duration(state.race.at_most)} had passed."
+        )
+    elif len(configurations) > 1:
         sentences.append(
             "Configurations share a rank unless a two-sided Welch's t-test [{welch}] against the best mean rejects "
             f"equality at the {100 * ALPHA:.0f} % level with Holm's correction [{{holm}}]."

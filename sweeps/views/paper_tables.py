@@ -78,9 +78,13 @@ def _board_notes(
     ]
     if is_sure:
         compared = sum(row["p_holm"] is not None for row in rows)
+        test = (
+            f"two-sided Welch's t-test at the {_LEVEL} level, Holm's correction for {plural(compared, 'comparison')}"
+            if rows[0]["confirm_until"] is None
+            else f"anytime-valid t-test at the {100 - 100 * rows[0]['confirm_until']:g} % level"
+        )
         notes.append(
-            "Bold: the best, and all that do not differ significantly from it (two-sided Welch's t-test at the "
-            f"{_LEVEL} level, Holm's correction for {plural(compared, 'comparison')})."
+            f"Bold: the best, and all that do not differ significantly from it ({test})."
             if compared
             else "Bold: the best of the confirmed configurations."
         )
@@ -93,6 +97,8 @@ def _board_notes(
             f"{plural(confirmed, 'configuration')} confirmed by runs{under}, which the search did not use"
             + ("." if confirmed == len(rows) else "; the others have the run that the search saw, and are optimistic.")
         )
+        if (examples := rows[0]["confirm_examples"]) is not None:
+            notes.append(f"These runs are measured on {plural(examples, 'image')} that the search did not use either.")
     left_out = max(len(board.rows), board.rows_in_all) - len(rows)
     if left_out:
         notes.append(f"{plural(left_out, 'row')} without a rank or of another protocol left out.")
@@ -195,7 +201,9 @@ def _metric(row: Row) -> str:
 
 def _measured(row: Row, metric: str, *, is_best: bool) -> Measured:
     value, deviation = row["metric_value"], row["metric_std"]
-    if metric in ("val_accuracy", "test_accuracy"):
+    if row["confirm_value"] is not None:
+        value = row["confirm_value"]
+    elif metric in ("val_accuracy", "test_accuracy"):
         value, deviation = row[metric], row["val_std"] if metric == "val_accuracy" else None
     return Measured(
         mean="" if value is None else metric_cell(metric, value),

@@ -70,7 +70,7 @@ def test_leaders_that_are_alike_at_the_end_are_named_with_bounds() -> None:
     text = race(*CLOSE, state=replace(STATE, ended=900.0)).sentences()
 
     assert text.startswith("quick-000 and quick-001 cannot be distinguished in 15 min: their difference is at most ")
-    assert "would have been told apart (3 seeds each). To continue, raise confirm.at_most." in text
+    assert "would have been distinguished (3 seeds each). To continue, raise confirm.at_most." in text
 
 
 def test_a_race_before_its_end_says_how_to_continue() -> None:

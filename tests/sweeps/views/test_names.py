@@ -223,7 +223,7 @@ def test_every_view_has_the_same_best_by_a_loss_with_ties(tmp_path: Path, record
     winner = confirmed.confirmed()
     assert winner is not None
     again = sweeps.leaderboard("tiny", runs=recorded_runs).iloc[0]
-    assert (winner[0].trial, winner[1]) == (again["trial"], again["metric_value"])
+    assert (winner[0].trial, winner[1]) == (again["trial"], again["confirm_value"])
     assert cli("finalize", "tiny", "--runs", recorded_runs).exit_code == 0
     tested = sweeps.leaderboard("tiny", runs=recorded_runs).set_index("trial")["test_accuracy"].dropna()
     assert list(tested.index) == [winner[0].trial]

@@ -87,7 +87,8 @@ class TestVerdict:
         winner, course = verdict_of(content_of([first, second], replicates=replicates))
 
         assert "The best is trial 0" in winner
-        assert "61.00 % validation accuracy on the of 2 new seeds (95 % interval 55.42 to 66.58 %)" in winner
+        assert "61.00 % validation accuracy on the 2,000 images of the search, the mean of 2 new seeds" in winner
+        assert "(95 % interval 55.52 to 66.48 %)" in winner
         assert "does not differ significantly from trial 1 (60.50 %)" in winner
         assert "The search ran 2 trials" in course
         assert "4 replicates" in course
