@@ -39,7 +39,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "misspelled model in the base": (
         with_base(model={"name": "resnte"}),
-        ("base.model", "'resnte'", "did you mean 'resnet'?", "Known: deep, lean, resnet, simple"),
+        ("base.model", "'resnte'", "did you mean 'resnet'?", "Known: deep, lean, resnet, resnet18, simple"),
     ),
     "misspelled model among values": (
         with_parameters(model__name={"values": ["simple", "resnte"]}),
@@ -552,7 +552,8 @@ def test_every_parameter_without_effect_is_warned_of() -> None:
     found = SweepSpec.model_validate(tiny(parameters=parameters)).warnings()
 
     assert found == [
-        "parameters.optimizer.momentum: has no effect, because optimizer.name is never `sgd` (it is adam, adamw)",
+        "parameters.optimizer.momentum: has no effect, because optimizer.name is never `sgd` or `muon` "
+        "(it is adam, adamw)",
         "parameters.schedule.gamma: has no effect, because schedule.name is never `step` (it is constant)",
     ]
 
