@@ -172,6 +172,8 @@ def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
         click.echo(f"{plural(summary.begun, 'trial')} started in {duration(summary.seconds)}, none finished an epoch")
     elif not summary.records and summary.stopped_by is None:
         click.echo("Nothing to train: no combination of the parameters is valid.", err=True)
+    elif summary.race is not None and summary.count(Outcome.INTERRUPTED):
+        click.echo("Nothing was trained: no run can end in the time that is left.")
     elif not failed and summary.stopped_by is None:
         reused = f", {summary.reused} of them reused from earlier runs" if summary.reused else ""
         click.echo(f"Nothing to train: all {plural(len(summary.records), 'trial')} are already recorded{reused}.")
