@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sweeps._api.planning import plan
     from sweeps._api.replay import replay
     from sweeps._api.reporting import report, resumed
+    from sweeps._api.steering import add, pause, resume, set_limits, skip
     from sweeps._api.sweep import Sweep, SweepResult
     from sweeps._api.verbs import compare, finalize, ladder, show, status
     from sweeps.cli.inspect_call import inspect
@@ -33,6 +34,7 @@ __all__ = [
     "Sweep",
     "SweepError",
     "SweepResult",
+    "add",
     "compare",
     "effects",
     "export_model",
@@ -44,16 +46,20 @@ __all__ = [
     "load_ladder",
     "load_model",
     "load_spec",
+    "pause",
     "plan",
     "query",
     "questions",
     "replay",
     "replicate",
     "report",
+    "resume",
     "resumed",
     "retrain",
     "run",
+    "set_limits",
     "show",
+    "skip",
     "status",
 ]
 
@@ -67,6 +73,7 @@ __getattr__, __dir__ = lazy_exports(
         "_api.sweep": "Sweep SweepResult",
         "_api.replay": "replay",
         "_api.reporting": "report resumed",
+        "_api.steering": "add pause resume set_limits skip",
         "_api.verbs": "compare finalize ladder show status",
         "cli.inspect_call": "inspect",
         "core.errors": "SweepError",

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sweeps.core.commands import DEFAULT_RUNS
 from sweeps.core.errors import RecordError, SweepError
@@ -89,6 +89,8 @@ class SweepPlan(Plan):
     cost: Estimate | None
     warm_start: WarmStart | None
     """The configurations of other sweeps that are tried first; None without `warm_start`."""
+    steering: Sequence[str] = ()
+    """What commands to the begun sweep ask for, in sentences."""
     budget: BudgetEstimate | None = None
     """How the time budget is spent; None without one, or if no train steps were timed."""
     spread: KnownSpread | None = None
@@ -164,7 +166,12 @@ class SweepPlan(Plan):
         combinations = about.space.cardinality
         of = "" if combinations is None else f" of {combinations} combinations"
         target = about.metric.target
-        until = "" if target is None else f", until {about.metric.name} reaches {target:g}"
+        ends = [] if target is None else [f"{about.metric.name} reaches {target:g}"]
+        if (patience := about.stop_when.patience) is not None:
+            gain = about.stop_when.expected_gain
+            more = "" if gain is None else f" and the model expects less than {gain:g} more"
+            ends.append(f"nothing is better in {plural(patience, 'trial')}{more}")
+        until = f", until {' or '.join(ends)}" if ends else ""
         count = f"{self.trials} trials{of}" if self.trials else "trials"
         if about.budget is not None and self.trials:
             count = f"{'about' if about.run_cap is None else 'at most'} {count}"
@@ -208,6 +215,13 @@ class SweepPlan(Plan):
             print_sentence(console, self.spread.sentence(about.replicates.seeds))
         if about.limits.timeout is not None:
             print_sentence(console, f"stops after at most {duration(about.limits.timeout)} (limits.timeout)")
+        limits = {"a trial": about.limits.trial_timeout, "an epoch": about.limits.epoch_timeout}
+        for what, seconds in limits.items():
+            if seconds is not None:
+                key = "trial_timeout" if what == "a trial" else "epoch_timeout"
+                print_sentence(console, f"{what} fails if it takes longer than {duration(seconds)} (limits.{key})")
+        for sentence in self.steering:
+            print_sentence(console, f"{about.name}: {sentence}")
         if not epochs:
             print_sentence(console, "a trial ends when its program ends")
 
@@ -390,7 +404,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path
     )
     from sweeps.driver.plan import warm_start_of
 
-    about = load_spec(file, overrides=overrides)
+    about, steering = _steered(load_spec(file, overrides=overrides), runs)
     choice = warm_start_of(about)
     warm_start = None if choice is None else _stored_warm_start(about.name, runs) or choice(runs)
     first = preview(about, warm_start=warm_start)
@@ -434,6 +448,7 @@ def _sweep_plan(file: Path, overrides: Sequence[str], *, probe: bool, runs: Path
             protocol=Protocol.of(first[0]),
             sweeps=frozenset({about.name}),
         ),
+        steering=steering,
     )
 
 
@@ -446,6 +461,30 @@ def spread_in(runs: Path, *, measure: Measure, protocol: Protocol | None, sweeps
     with contextlib.suppress(RecordError):
         rows = MlflowReader(runs).runs().rows
     return known_spread(rows, measure=measure, protocol=protocol, sweeps=sweeps)
+
+
+def _steered(spec: SweepSpec, runs: Path) -> tuple[SweepSpec, Sequence[str]]:
+    """Return a sweep with the limits that `sweeps set` has changed, and what commands ask for in sentences."""
+    from sweeps.core.steering import Steering
+    from sweeps.driver.commands import limits_of_file
+    from sweeps.search.opening import read_study
+    from sweeps.search.state import steering_sentences
+
+    folder = SweepFolder(runs, spec.name)
+    try:
+        study = read_study(folder)
+    except SweepError:
+        return spec, ()
+    steering = Steering(study.user_attrs)
+    for limit in steering.changed_in_file(limits_of_file(spec)):
+        del steering.limits[limit]
+    changed = dict(steering.limits)
+    sentences = steering_sentences(steering, study, folder, sweep=spec.name)
+    of_block: dict[str, Any] = {
+        name: changed.pop(name) for name in ("max_concurrent_trials", "timeout") if name in changed
+    }
+    limits = spec.limits.model_copy(update=of_block)
+    return spec.model_copy(update={**changed, "limits": limits}), sentences
 
 
 def _stored_warm_start(sweep: str, runs: Path) -> WarmStart | None:

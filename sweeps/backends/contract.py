@@ -9,6 +9,7 @@ from sweeps.backends.slots import Slots
 from sweeps.core.job import Job
 from sweeps.core.task import Parts, TaskConfig
 from sweeps.core.trial import TrialRecord
+from sweeps.files.settings import Limits
 from sweeps.search.confirming import TrialSource
 from sweeps.worker.measure import Measurement
 
@@ -18,6 +19,10 @@ class Backend(Protocol):
 
     def slots(self) -> Slots:
         """Return the slots."""
+        ...
+
+    def limit(self, limits: Limits) -> None:
+        """Change the limits of concurrent trials. Running trials continue."""
         ...
 
     def train(

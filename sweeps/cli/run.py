@@ -181,11 +181,8 @@ def _print_summary(summary: RunSummary, what: str, *, runs: Path) -> ExitCode:
         click.echo(summary.budget)
     if summary.race is not None:
         click.echo(summary.race)
-    if summary.reached is not None:
-        click.echo(
-            f"The search ended: {summary.reached} (metric.target). To continue it, set a better metric.target or "
-            "remove it, then run the same command again."
-        )
+    if summary.ended_because is not None:
+        click.echo(summary.ended_because)
     if summary.gave_up_at is not None:
         click.echo(
             f"The search ended after {plural(summary.gave_up_at, 'trial')}, fewer than run_cap: no new valid "

@@ -6,6 +6,7 @@ An accuracy is a share from 0 to 1 in files and records, and percent with two de
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,13 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def time_of_day(seconds: float) -> str:
+    """Return a Unix time as local time, with the date if it is not today."""
+    moment = time.localtime(seconds)
+    is_today = moment[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M", moment)
 
 
 def bytes_in_words(count: int) -> str:

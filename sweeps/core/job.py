@@ -31,6 +31,10 @@ class Job:
     """Number of epochs that the driver has received."""
     confirm_examples: int = 0
     """Examples of the confirmation part on which the complete run is measured; 0 for none."""
+    trial_timeout: float | None = None
+    """Seconds that the trial may train; None for no limit."""
+    epoch_timeout: float | None = None
+    """Seconds that an epoch may take; None for no limit."""
     curves: str | None = None
     """Folder of the TensorBoard curves; None for none."""
 

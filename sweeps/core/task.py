@@ -144,6 +144,18 @@ def product(first: float, second: float) -> float:
     return float(f"{first * second:.{_DIGITS}g}")
 
 
+class TimedOutError(BaseException):
+    """A training took longer than a limit. A base exception, so that a training does not catch it by accident.
+
+    Attributes:
+        error_class: The `sweeps.core.trial.ErrorClass` of the limit.
+    """
+
+    def __init__(self, message: str, *, error_class: str) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+
+
 class Training(ABC):
     """The training of one trial, in the state after an epoch."""
 
@@ -161,6 +173,7 @@ class Training(ABC):
 
         Raises:
             DivergedError: the loss is not a finite number.
+            TimedOutError: an epoch takes too long. It is raised anywhere in the code of the training.
         """
 
     @abstractmethod

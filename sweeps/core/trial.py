@@ -36,7 +36,8 @@ class Outcome(StrEnum):
     COMPLETE = "complete"
     """Its last epoch is the configuration's `epochs`."""
     PAUSED = "paused"
-    """Early stopping paused it at a milestone. It may be continued until the search ends; then it is pruned."""
+    """Early stopping paused it at a milestone, or a person skipped it. It is pruned if the search ends before it is
+    continued."""
     PRUNED = "pruned"
     """Early stopping ended it."""
     DIVERGED = "diverged"
@@ -65,8 +66,16 @@ class ErrorClass(StrEnum):
     """The custom code has changed since the sweep was started."""
     UNFIT_NODE = "unfit_node"
     """Its node has other software than the driver, or cannot reach the storage."""
+    TRIAL_TIMEOUT = "trial_timeout"
+    """It trained longer than `limits.trial_timeout`."""
+    EPOCH_TIMEOUT = "epoch_timeout"
+    """An epoch took longer than `limits.epoch_timeout`."""
     EXITED = "exited"
     """The training called `sys.exit` or `os._exit`."""
+
+
+TO_AVOID = frozenset({ErrorClass.OUT_OF_MEMORY, ErrorClass.TRIAL_TIMEOUT, ErrorClass.EPOCH_TIMEOUT})
+"""Causes of failures that a sampler receives as bad results: other failures are ignored, and may be proposed again."""
 
 
 class MeasuredOn(StrEnum):
@@ -152,6 +161,10 @@ class TrialRecord:
     """Its objectives that are known before its training; empty for a search with one objective."""
     violated: dict[str, float] = field(default_factory=dict)
     """Measured conditions that the complete training violates, and by how much (`sweeps.files.where`)."""
+    proposed_by: str | None = None
+    """`person` for a configuration of `sweeps add`; None for one of the search."""
+    skipped: bool = False
+    """Whether `sweeps skip` has ended it. It can be continued."""
     expected_value: float | None = None
     """Metric after the last epoch as a model of learning curves expects it; None without a model, or before the end."""
     environment: dict[str, str] = field(default_factory=dict)

@@ -18,17 +18,20 @@ MAX_FILE = 4000
 """Characters of the file: MLflow allows 8,000 in total."""
 
 
-def describe_run(plan: RunPlan, records: Sequence[TrialRecord], *, race: str | None = None) -> str:
+def describe_run(
+    plan: RunPlan, records: Sequence[TrialRecord], *, race: str | None = None, ended_because: str | None = None
+) -> str:
     """Return the description of a sweep, its replicates or a ladder.
 
     Args:
         plan: the plan that is run.
         records: its trials so far.
         race: what its race has shown; None without one.
+        ended_because: why the search ended before its number of trials; None if it did not.
     """
     on = plan.confirmation.sentence if plan.replicates and plan.confirmation is not None else ""
     about = [plan.description, race or "", on, f"Command: `{plan.command}`"]
-    parts = [*about, _counts(records), *_best(plan, records)]
+    parts = [*about, _counts(records), ended_because or "", *_best(plan, records)]
     if plan.file:
         file = plan.file
         if len(file) > MAX_FILE:

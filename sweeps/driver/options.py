@@ -80,8 +80,8 @@ class RunSummary:
     """Number of trials that are not written to MLflow yet."""
     gave_up_at: int | None = None
     """Number of trials if the search ended early because nothing new could be proposed; None otherwise."""
-    reached: str | None = None
-    """Trial that reached `metric.target` and ended the search, in words; None if none did."""
+    ended_because: str | None = None
+    """Why the search ended before its number of trials, and how to continue it, in sentences; None if it did not."""
     budget: str | None = None
     """How much of the time budget was spent, and what it has confirmed, in sentences; None without a time budget."""
     race: str | None = None

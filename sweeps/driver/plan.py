@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,7 @@ from sweeps.files.budget import FULL_BUDGET, Budget
 from sweeps.files.confirmation import ConfirmationPart, confirmation_part, part_configs
 from sweeps.files.definition import space_of
 from sweeps.files.ladder import FINAL, Ladder
-from sweeps.files.settings import MAX_NAME, Confirm, Limits, Metric, Replicates, Resources
+from sweeps.files.settings import MAX_NAME, Confirm, Limits, Metric, Replicates, Resources, StopWhen
 from sweeps.files.sweep import SweepSpec
 from sweeps.files.where import Conditions
 from sweeps.files.yaml_file import flatten
@@ -105,6 +105,8 @@ class RunPlan:
     """The race that it trains; None without one."""
     epochs: int
     """Epochs of the longest run."""
+    stop_when: StopWhen = field(default_factory=StopWhen)
+    """When a search without progress ends."""
     task: AnyTask
     """The trained task."""
     data: Sequence[TaskConfig]
@@ -181,6 +183,7 @@ def plan_of_sweep(spec: SweepSpec) -> RunPlan:
         confirm=None if spec.budget is None else spec.confirm or spec.replicates,
         confirmation=None if spec.budget is None else spec.confirmation,
         epochs=spec.expected_epochs,
+        stop_when=spec.stop_when,
         task=spec.task,
         data=part_configs(spec.space),
         models=[spec.user_code]
@@ -402,6 +405,7 @@ def plan_of_confirmation(plan: RunPlan) -> RunPlan:
         plan,
         description=_description(plan.confirm, best=f"the best configurations of {plan.name}"),
         run_cap=None,
+        stop_when=StopWhen(),
         early_terminate=Never(),
         command=_replicate_command(plan.name, plan.confirm),
         file="",

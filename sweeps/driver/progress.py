@@ -31,7 +31,8 @@ class Progress(Protocol):
 
 def headline(state: SweepState) -> str:
     """Return the number of done trials, the best trial and the remaining time of a running sweep."""
-    parts = [f"{state.done}" + (f" of {state.target}" if state.target is not None else "") + " trials done"]
+    parts = ["paused"] if state.is_paused else []
+    parts += [f"{state.done}" + (f" of {state.target}" if state.target is not None else "") + " trials done"]
     best = state.best()
     if best is not None:
         value = metric_text(state.metric, state.value(best))
@@ -50,6 +51,7 @@ def trial_line(record: TrialRecord, state: SweepState) -> str:
     """Return a line about the end of a trial."""
     value = f", {state.metric} {metric_text(state.metric, state.value(record))}" if record.epochs else ""
     reused = ", reused from an earlier run" if record.reused_from else ""
+    reused += ", skipped by a person" if record.skipped else ""
     why = f": {record.error} (log: {log_path(record.log, state.runs)})" if record.error else ""
     return (
         f"{record.name} {record.outcome} after {record.epochs_text} epochs{value} "

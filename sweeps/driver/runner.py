@@ -21,9 +21,11 @@ from sweeps.core.errors import SweepError
 from sweeps.core.exit_codes import ExitCode
 from sweeps.core.formatting import print_sentence
 from sweeps.core.identity import Identifier
+from sweeps.core.steering import Steering
 from sweeps.core.storages import Storages, resolve_storages
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import TrialRecord
+from sweeps.driver.commands import SweepCommands, limits_of_file, read_steering, with_set_limits
 from sweeps.driver.description import describe_run
 from sweeps.driver.dry_runs import DryRuns, dry_run_all
 from sweeps.driver.notifier import Notifier
@@ -108,6 +110,9 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
         held.enter_context(folder.locked(on_loss=lambda: _end_without_lease(console, plan.name)))
         reader = MlflowReader(folder.runs)
         study = _open(plan, folder, sources=own_sources, reader=reader, options=options, console=console)
+        steering, of_file = read_steering(study, plan, console), limits_of_file(plan)
+        plan = with_set_limits(plan, steering)
+        stopping.set_limit(plan.limits.timeout)
         owner = _owner_of(study, folder)
         add_owner(folder.runs, plan.name, owner)
         recorded = CompleteResults(reader)
@@ -117,8 +122,28 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             race = _race(plan, study, began=began, retries=options.retry_failed)
         gate = race if budget is None else budget.deadline
         ledger = _ledger(
-            plan, study, folder=folder, identify=identify, recorded=recorded, options=options, gate=gate, race=race
+            plan,
+            study,
+            folder=folder,
+            identify=identify,
+            recorded=recorded,
+            options=options,
+            gate=gate,
+            race=race,
+            steering=steering,
         )
+        commands = SweepCommands(
+            study,
+            plan=plan,
+            of_file=of_file,
+            steering=steering,
+            ledger=ledger,
+            stopping=stopping,
+            folder=folder,
+            console=console,
+            budget=budget,
+        )
+        commands.poll()
         replicates = None
         if budget is not None and plan.confirm is not None:
 
@@ -137,6 +162,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
                 identify=identify,
                 recorded=_results_of_replicates(plan, recorded, folder=folder),
                 open_tracker=open_tracker,
+                steering=steering,
             )
             race = replicates.race
         start = SweepStart(
@@ -145,6 +171,7 @@ def run(plan: RunPlan, options: RunOptions) -> RunSummary:
             sources=sources,
             folder=folder,
             ledger=ledger,
+            commands=commands,
             budget=budget,
             replicates=replicates,
             race=race,
@@ -251,6 +278,7 @@ def _ledger(
     options: RunOptions,
     gate: Gate | None,
     race: RacingReplicates | None,
+    steering: Steering,
 ) -> Ledger:
     """Return the ledger of a plan's trials, including those of earlier starts."""
     results: RecordedResults = SearchResults(recorded)
@@ -269,9 +297,11 @@ def _ledger(
         recorded=results,
         retry_failed=options.retry_failed,
         target_value=plan.metric.target,
+        stop_when=plan.stop_when,
         pausing=plan.pausing(study, folder.runs),
         conditions=plan.conditions,
         gate=proposer if isinstance(proposer, PairedSeeds) else gate,
+        steering=steering,
     )
 
 
@@ -310,6 +340,7 @@ def _replicates(
     identify: Identifier,
     recorded: RecordedResults,
     open_tracker: Callable[[Sequence[TrialRecord]], Tracker],
+    steering: Steering,
 ) -> ReplicateRuns:
     """Return the replicates that a search with a time budget trains."""
     assert plan.confirm is not None
@@ -343,6 +374,7 @@ def _replicates(
         identify=identify,
         recorded=recorded,
         gate=proposer,
+        steering=steering.of_limits(),
     )
     return ReplicateRuns(
         plan=plan_of_confirmation(plan), ledger=ledger, gate=proposer, race=race, open_tracker=open_tracker

@@ -37,7 +37,8 @@ class Stopping:
     """
 
     def __init__(self, *, limit: float | None, console: Console) -> None:
-        self._deadline = None if limit is None else time.monotonic() + limit
+        self._began = time.monotonic()
+        self.set_limit(limit)
         self._console = console
         self._signals = 0
         self._on_terminal = sys.stdout.isatty()
@@ -47,6 +48,10 @@ class Stopping:
         self.reason: StopReason | None = None
         self.details = ""
         """Message about the reason and what to do."""
+
+    def set_limit(self, limit: float | None) -> None:
+        """Change the seconds until the timeout, counted from the start; None for no limit."""
+        self._deadline = None if limit is None else self._began + limit
 
     def request(self, reason: StopReason, details: str) -> None:
         """Request an orderly stop. Only the first reason is kept."""

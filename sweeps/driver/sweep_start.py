@@ -19,10 +19,11 @@ from sweeps.backends.slots import Slots
 from sweeps.core.address import is_bucket
 from sweeps.core.errors import DiskFullError
 from sweeps.core.exit_codes import ExitCode
-from sweeps.core.formatting import duration, metric_text, print_sentence, relative_to
+from sweeps.core.formatting import duration, is_accuracy, metric_text, plural, print_sentence, relative_to
 from sweeps.core.job import Job
 from sweeps.core.task import Parts, confirmation_key
 from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.driver.commands import SweepCommands
 from sweeps.driver.description import describe_run
 from sweeps.driver.dry_runs import DryRuns
 from sweeps.driver.failure_watch import FailureWatch
@@ -61,6 +62,7 @@ class SweepStart:
         folder: SweepFolder,
         ledger: Ledger,
         stopping: Stopping,
+        commands: SweepCommands,
         budget: TimeBudget | None = None,
         replicates: ReplicateRuns | None = None,
         race: RacingReplicates | None = None,
@@ -74,11 +76,11 @@ class SweepStart:
         self._stopping = stopping
         self._console = console
         self._writes_curves = plan.tensorboard or options.tensorboard
-        self._ledger = ledger
+        self._ledger, self._commands = ledger, commands
         self._budget, self._replicates, self._race = budget, replicates, race
         self._known_replicates = {} if replicates is None else {each.number: each for each in replicates.ledger.records}
         if budget is not None:
-            stopping.is_past = budget.is_past
+            stopping.is_past = commands.alone(budget.is_past)
         self._began = time.time()
         self._known = {record.number: record for record in self.records}
 
@@ -104,6 +106,7 @@ class SweepStart:
             records=self.records,
             replicates=[] if self._replicates is None else self._replicates.ledger.records,
             runs=self._folder.runs,
+            steering=self._commands.sentences(),
             driver=DriverState(
                 title=plan.title,
                 part=plan.part,
@@ -111,7 +114,8 @@ class SweepStart:
                 target=self._ledger.target,
                 slots=slots,
                 began=self._began,
-                limit=plan.limits.timeout,
+                limit=self._commands.limits.timeout,
+                is_paused=self._commands.is_paused,
             ),
         )
 
@@ -132,6 +136,8 @@ class SweepStart:
                 with self._stopping.at_once():
                     self._train(tracker, notifier, dry_runs=dry_runs)
                 is_used_up = self._is_used_up()
+                if self._plan.part == "search":
+                    self._ledger.note_end(self.ended_because() if self._stopping.reason is None else None)
             except DiskFullError as error:
                 self._stopping.request("disk full", str(error))
             finally:
@@ -143,7 +149,9 @@ class SweepStart:
                 if self._race is not None:
                     self._race.time.end(is_used_up=is_used_up and not self._race.race().is_decided)
         status: Literal["KILLED", "FINISHED"] = "KILLED" if self._stopping.reason else "FINISHED"
-        tracker.close(status, description=describe_run(self._plan, self.records, race=self._race_result(self._plan)))
+        race = self._race_result(self._plan)
+        description = describe_run(self._plan, self.records, race=race, ended_because=self.ended_because())
+        tracker.close(status, description=description)
         if replicates is not None and replicates.tracker is not None:
             again = replicates.ledger.records
             description = describe_run(replicates.plan, again, race=self._race_result(replicates.plan))
@@ -174,7 +182,7 @@ class SweepStart:
             summary,
             unwritten=unwritten,
             gave_up_at=len(self.records) if self._ledger.gave_up else None,
-            reached=self._reached(),
+            ended_because=self.ended_because(),
             confirmed=confirmed,
             race=self._race_result(self._plan),
             budget=None if self._budget is None else self._budget_sentences(),
@@ -199,14 +207,30 @@ class SweepStart:
             unwritten=unwritten,
         )
 
-    def _reached(self) -> str | None:
-        """Return in words which trial reached the target value of the metric; None if none did."""
-        if self._ledger.reached is None:
+    def ended_because(self) -> str | None:
+        """Return why the search ended before its number of trials, and how to continue it; None if it did not."""
+        metric, records = self._plan.metric.name, {record.number: record for record in self.records}
+        if self._ledger.reached is not None:
+            number, epoch = self._ledger.reached
+            value = metric_text(metric, epoch.value(metric))
+            return (
+                f"The search ended: {records[number].name} reached {metric} {value} after epoch {epoch.epoch} "
+                "(metric.target). To continue it, set a better metric.target or remove it, then run the same command "
+                "again."
+            )
+        if (found := self._ledger.no_progress) is None:
             return None
-        number, epoch = self._ledger.reached
-        name, metric = next(record.name for record in self.records if record.number == number), self._plan.metric.name
-        value = metric_text(metric, epoch.value(metric))
-        return f"{name} reached {metric} {value} after epoch {epoch.epoch}"
+        best = records[found.best]
+        value = metric_text(metric, best.epochs[-1].value(metric))
+        gain = ""
+        if found.expected_gain is not None:
+            unit = "points" if is_accuracy(metric) else f"of {metric}"
+            gain = f", and the model expects {found.expected_gain:.2g} {unit} more (stop_when.expected_gain)"
+        return (
+            f"The search ended: nothing better than {metric} {value} of {best.name} in the last "
+            f"{plural(found.trials, 'trial')} (stop_when.patience){gain}. To continue it, raise or remove "
+            "stop_when.patience, then run the same command again."
+        )
 
     def _train(self, tracker: Tracker, notifier: Notifier, *, dry_runs: DryRuns) -> None:
         plan, folder, ledger = self._plan, self._folder, self._ledger
@@ -216,9 +240,10 @@ class SweepStart:
         ) as backend:
             slots = backend.slots()
             state = self.state(slots=slots.count)
-            status = {"target": state.target, "slots": slots.count, "limit": plan.limits.timeout, "began": state.began}
+            timeout = self._commands.limits.timeout
+            status = {"target": state.target, "slots": slots.count, "limit": timeout, "began": state.began}
             folder.publish(**status, part=plan.part)
-            limit = "" if plan.limits.timeout is None else f", at most {duration(plan.limits.timeout)}"
+            limit = "" if timeout is None else f", at most {duration(timeout)}"
             if self._budget is not None:
                 self._budget.deadline.slots = slots.count
             elif self._race is not None:
@@ -227,6 +252,8 @@ class SweepStart:
                 folder.publish(budget=left.budget, budget_ends=left.ends, finishing=1.0)
             if not redraws(self._console):  # the live view shows them
                 print_sentence(self._console, f"{plan.title}: {headline(state)}, {slots.describe()}{limit}")
+            for sentence in self._commands.sentences():
+                print_sentence(self._console, f"{plan.title}: {sentence}")
             self._record_access()
             inline = self._options.backend == "inline"
             with contextlib.ExitStack() as held:
@@ -253,21 +280,25 @@ class SweepStart:
                     notifier.on_change,
                     FirstWarning(self._console).on_change,
                 )
+                self._commands.on_change.append(lambda: self._apply_limits(state, backend))
                 trials: TrialSource = ledger
                 if self._budget is not None:
                     watch = BudgetWatch(self._budget, backend, state=state, folder=folder)
                     ledger.observe(watch.on_change)
+                    self._commands.on_change.append(watch.refresh)
                 if self._budget is not None and (replicates := self._replicates) is not None:
                     trials = replicates.with_search(ledger, budget=self._budget)
                     clean = CheckpointCleanup(
                         replicates.ledger.records, plan=replicates.plan, checkpoints=self._checkpoints
                     )
                     replicates.ledger.observe(replicates.write, progress.on_change, clean.on_change, watch.on_change)
+                if inline:
+                    held.enter_context(self._commands.on_thread())
                 backend.train(
                     trials,
                     parts=parts,
                     job_of=lambda record: self._job(record, slots),
-                    stopping=self._stopping,
+                    stopping=self._stops,
                 )
 
     def _confirmation_parts(self) -> Parts:
@@ -281,6 +312,19 @@ class SweepStart:
     @property
     def _confirm_examples(self) -> int:
         return 0 if self._plan.confirmation is None else self._plan.confirmation.examples
+
+    def _stops(self) -> bool:
+        """Apply new commands, and return whether to stop."""
+        self._commands.poll()
+        return self._stopping()
+
+    def _apply_limits(self, state: SweepState, backend: Backend) -> None:
+        """Apply the limits that a command has changed."""
+        limits = self._commands.limits
+        backend.limit(limits)
+        state.target, state.limit, state.is_paused = self._ledger.target, limits.timeout, self._commands.is_paused
+        state.steering = self._commands.sentences()
+        self._folder.publish(target=state.target, limit=state.limit)
 
     def _record_access(self) -> None:
         """Log the test-set access before the first trial that will be measured on the test images is started."""
@@ -316,7 +360,12 @@ class SweepStart:
             is_network = plan.task.code_kind is NETWORK
             with stage(self._console, "loading PyTorch") if is_network else contextlib.nullcontext():
                 from sweeps.backends.inline import InlineBackend
-            yield InlineBackend(plan.task, plan.resources, is_late=self._stopping.is_late)
+            yield InlineBackend(
+                plan.task,
+                plan.resources,
+                is_late=self._stopping.is_late,
+                while_training=self._commands.while_training,
+            )
             return
         address, folder = options.ray_address, self._folder
         networks = tuple(filter(is_user_code, plan.models))
@@ -329,7 +378,7 @@ class SweepStart:
                     ray_backend(
                         plan.task,
                         plan.resources,
-                        plan.limits,
+                        self._commands.limits,
                         cluster=Cluster(address=address, networks=networks, storage=storage) if address else None,
                         runs=folder.runs,
                         log=folder.path / "ray.log",
@@ -363,6 +412,8 @@ class SweepStart:
             source=None if source is None else json.dumps(dict(source.files)),
             epochs_known=len(record.epochs),
             confirm_examples=self._confirm_examples if is_replicate else 0,
+            trial_timeout=self._plan.limits.trial_timeout,
+            epoch_timeout=self._plan.limits.epoch_timeout,
             curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,
         )
 

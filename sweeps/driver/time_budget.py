@@ -48,10 +48,12 @@ class TimeBudget:
         self.seconds, self._study, self._began = plan.budget, study, began
         self._before = float(study.user_attrs.get(SPENT, 0.0))
         self._saved = began
-        closing = min(CLOSING_SECONDS, CLOSING_SHARE * plan.budget)
+        self._held_since: float | None = None
+        self._held = 0.0
+        """Seconds of all pauses of this start."""
         self.deadline = Deadline(
-            began + plan.budget - self._before - closing,
-            clock=time.monotonic,
+            self._end(),
+            clock=self._clock,
             budget=plan.budget,
             slots=1,
             epochs=plan.epochs,
@@ -59,12 +61,36 @@ class TimeBudget:
             milestones=plan.early_terminate.milestones(epochs=plan.epochs),
             replicates=_reserved(plan.confirm),
         )
-        self.deadline.is_over = float(study.user_attrs.get(ENDED, 0.0)) >= plan.budget
+        self._find_over()
+
+    def _clock(self) -> float:
+        """Return the time, which does not advance while the sweep is paused."""
+        return (time.monotonic() if self._held_since is None else self._held_since) - self._held
+
+    def _end(self) -> float:
+        return self._began + self.seconds - self._before - min(CLOSING_SECONDS, CLOSING_SHARE * self.seconds)
+
+    def _find_over(self) -> None:
+        self.deadline.is_over = float(self._study.user_attrs.get(ENDED, 0.0)) >= self.seconds
+
+    def hold(self, held: bool) -> None:
+        """Stop the time of the budget while the sweep is paused, or let it advance again."""
+        if held and self._held_since is None:
+            self._held_since = time.monotonic()
+        elif not held and self._held_since is not None:
+            self._held += time.monotonic() - self._held_since
+            self._held_since = None
+
+    def change(self, seconds: float) -> None:
+        """Change the length of the budget."""
+        self.seconds = seconds
+        self.deadline.set_end(self._end(), budget=seconds)
+        self._find_over()
 
     @property
     def spent(self) -> float:
-        """Seconds of all starts until now."""
-        return self._before if self.deadline.is_over else self._before + time.monotonic() - self._began
+        """Seconds of all starts until now, without pauses."""
+        return self._before if self.deadline.is_over else self._before + self._clock() - self._began
 
     @property
     def sentence(self) -> str:
@@ -156,6 +182,10 @@ class BudgetWatch:
     def __init__(self, budget: TimeBudget, backend: Backend, *, state: SweepState, folder: SweepFolder) -> None:
         self._budget, self._backend, self._state, self._folder = budget, backend, state, folder
         self._publish(budget.left)
+
+    def refresh(self) -> None:
+        """Publish a changed budget."""
+        self._publish(self._budget.left)
 
     def on_change(self, record: TrialRecord) -> None:
         """Update the number of slots, and the phase if it has changed."""

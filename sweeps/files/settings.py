@@ -205,6 +205,54 @@ class Metric(StrictModel):
         return self
 
 
+class StopWhen(StrictModel):
+    """When a search ends before `run_cap`: at a value of its metric (as `metric.target`), or without progress."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": {"type": "number"}})
+
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Number of trials that have ended or paused since the best complete one, after which no new trial starts."""
+    expected_gain: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """With `patience` and `early_terminate.type: curve_model`: the search ends only if the model expects less than
+    this improvement by the most promising trial. For an accuracy in percentage points, such as 0.3; otherwise in the
+    unit of the metric."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.expected_gain is not None and self.patience is None:
+            raise ValueError("expected_gain needs patience. Write stop_when: {patience: 30, expected_gain: 0.3}")
+        return self
+
+
+def with_target(content: Any) -> Any:
+    """Return the content of a file with the metric's value in `stop_when` as `metric.target`, which is the same.
+
+    Raises:
+        ValueError: `stop_when` has another metric, or both are given.
+    """
+    stop = content.get("stop_when") if isinstance(content, Mapping) else None
+    if not isinstance(stop, Mapping):
+        return content
+    metric = content.get("metric", {})
+    if isinstance(metric, Metric):
+        metric = metric.model_dump(exclude_unset=True)
+    if not isinstance(metric, Mapping):
+        return content  # its error is reported
+    name = metric.get("name", "val_accuracy")
+    others = [key for key in stop if key not in StopWhen.model_fields]
+    if wrong := [key for key in others if key != name]:
+        raise ValueError(
+            f"stop_when.{wrong[0]}: unknown key. Write the metric of the search, stop_when: {{{name}: VALUE}}, or "
+            f"{' or '.join(StopWhen.model_fields)}"
+        )
+    if not others:
+        return content
+    if metric.get("target") is not None:
+        raise ValueError(f"stop_when.{name}: is the same as metric.target, which is given too. Remove one of them")
+    rest = {key: value for key, value in stop.items() if key != name}
+    return {**content, "metric": {**metric, "target": stop[name]}, "stop_when": rest}
+
+
 _DURATION_SCHEMA = {
     "anyOf": [
         # The lookahead rejects a duration of zero.
@@ -237,6 +285,11 @@ class Limits(StrictModel):
     timeout: Duration = None
     """Time after which one start stops, whatever it trains: `2h`, `1h30m`, `90s` or a number of seconds. Unfinished
     trials resume at the next start. To plan a search for a time, use `budget`."""
+    trial_timeout: Duration = None
+    """Time that one trial may train, over all its epochs and starts. A trial that takes longer fails, and its log shows
+    where it was."""
+    epoch_timeout: Duration = None
+    """Time that one epoch of a trial may take, such as `5m`, so that a training that hangs is ended."""
 
     def minus(self, seconds: float) -> Limits:
         """Return the limits that remain after so many seconds."""

@@ -148,6 +148,17 @@ class SearchSpace:
         value = self.task.quantity(name, config) if name in self.task.quantities else config.dotted().get(name)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
+    def typed(self, values: Mapping[str, Any]) -> Assignment:
+        """Return valid values with the types that a configuration has: 1 for `1.0`, a listed value for its label."""
+        found: Assignment = {}
+        for path in self.parameters:
+            if path not in values:
+                continue
+            value = cast_value(self, path, values[path])
+            known = self._choices[path] if not self.parameters[path].is_range else {}
+            found[path] = known.get(identity_of(label(value)), value)
+        return found
+
     def unset(self, assignment: Assignment) -> list[str]:
         """Return the parameters that are active in an assignment and not set in it."""
         return [path for path in self.parameters if path not in assignment and self.is_active(path, assignment)]

@@ -40,8 +40,10 @@ from sweeps.files.settings import (
     Name,
     Replicates,
     Resources,
+    StopWhen,
     prepare_data,
     validated,
+    with_target,
 )
 from sweeps.files.space import MAX_COMBINATIONS, SearchSpace
 from sweeps.files.space_check import (
@@ -105,6 +107,8 @@ class SweepSpec(FileOfOwnCode):
     """Configurations to confirm under new seeds at the end of the search. Without it, none."""
     confirm: Confirm | None = None
     """A race of the best configurations at the end of the search instead of a fixed number of `replicates`."""
+    stop_when: StopWhen = StopWhen()
+    """When the search ends before `run_cap`: `{val_accuracy: 0.7}` or `{patience: 30, expected_gain: 0.3}`."""
     keep: Keep = Keep()
     """Weights to keep on the disk."""
     start_with: tuple[dict[str, Any], ...] = ()
@@ -125,7 +129,7 @@ class SweepSpec(FileOfOwnCode):
     @classmethod
     def _rename_for_program(cls, content: Any) -> Any:
         """Give arguments and the metric of a program names that the record does not use itself."""
-        content = with_learnt_metric(content)
+        content = with_target(with_learnt_metric(content))
         if not isinstance(content, Mapping) or content.get("program") is None:
             return content
         changed = renamed_for_program(content, blocks=("base", "parameters"), lists=("start_with",))
@@ -334,6 +338,14 @@ class SweepSpec(FileOfOwnCode):
             found.append(f"early_terminate.{idle}")
         if self.warm_start and self.method == "grid":
             found.append("warm_start: has no effect in a grid, which runs all combinations in order")
+        is_model = isinstance(self.early_terminate, CurveModelRule)
+        if self.stop_when.expected_gain is not None and not is_model:
+            found.append(
+                "stop_when.expected_gain: has no effect without early_terminate.type curve_model. Only patience counts"
+            )
+        patience = self.stop_when.patience
+        if patience is not None and self.run_cap is not None and patience >= self.run_cap:
+            found.append(f"stop_when.patience: {patience} with run_cap {self.run_cap} never ends the search early")
         if self.start_with and self.method == "grid":
             found.append("start_with: has no effect in a grid, which runs all combinations in order")
         elif self.run_cap is not None and len(self.start_with) > self.run_cap:

@@ -341,6 +341,12 @@ RECORD_COLUMNS: Mapping[str, Column] = {
             kind=Kind.REAL,
             title="expected",
         ),
+        _tag(
+            "proposed_by",
+            meaning="`person` for a trial of `sweeps add`. Empty for one that the search proposed.",
+            title="by",
+        ),
+        _tag("skipped", meaning="`true` for a trial that `sweeps skip` has ended. It can continue later."),
         Column(
             name=LABELS,
             meaning="Tags that persons gave to the run with `sweeps note --tag`, separated by commas.",

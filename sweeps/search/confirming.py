@@ -34,6 +34,11 @@ class TrialSource(Protocol):
         ...
 
     @property
+    def is_on_hold(self) -> bool:
+        """Whether no epoch may begin, because the sweep is paused."""
+        ...
+
+    @property
     def records(self) -> list[TrialRecord]:
         """All trials."""
         ...
@@ -43,7 +48,7 @@ class TrialSource(Protocol):
         ...
 
     def next_trial(self) -> TrialRecord | Exhausted | None:
-        """Return the next trial to train, None if a running trial must end first, or `EXHAUSTED`."""
+        """Return the next trial to train, `EXHAUSTED`, or None: a running trial must end first, or it `is_on_hold`."""
         ...
 
     def receive(self, number: int, message: TrialMessage) -> bool:
@@ -141,6 +146,10 @@ class SearchAndReplicates:
         return self._search.remaining
 
     @property
+    def is_on_hold(self) -> bool:
+        return self._search.is_on_hold
+
+    @property
     def records(self) -> list[TrialRecord]:
         return [*self._search.records, *map(_numbered_apart, self._replicates.records)]
 
@@ -150,6 +159,8 @@ class SearchAndReplicates:
             yield
 
     def next_trial(self) -> TrialRecord | Exhausted | None:
+        if self.is_on_hold:
+            return None
         of_search = self._search.next_trial()
         if isinstance(of_search, TrialRecord):
             return of_search

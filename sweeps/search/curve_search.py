@@ -87,7 +87,8 @@ class CurveSearch:
         *,
         milestones: Iterable[int],
         epochs: int,
-        budget: int | None,
+        run_cap: int | None,
+        expected_epochs: float,
         maximize: bool,
         seed: int,
         scores_new: bool,
@@ -101,7 +102,8 @@ class CurveSearch:
             space: The search space.
             milestones: Numbers of epochs after which a trial pauses, ascending.
             epochs: Epochs of a complete trial.
-            budget: Epochs of all trials of the search; None for no limit.
+            run_cap: Maximum number of trials; None for no limit.
+            expected_epochs: Mean epochs of a trial, so that the budget in epochs is this many per trial.
             maximize: Whether a larger value of the metric is better.
             seed: Seed of the search.
             scores_new: Whether the model chooses new configurations; otherwise a sampler draws them.
@@ -112,7 +114,11 @@ class CurveSearch:
         """
         self._space, self._features = space, Features(space)
         self._milestones, self._epochs = tuple(milestones), epochs
-        self._budget, self._sign, self._seed = budget, 1.0 if maximize else -1.0, seed
+        self._expected_epochs, self._sign, self._seed = expected_epochs, 1.0 if maximize else -1.0, seed
+        self._budget: int | None = None
+        """Epochs of all trials of the search; None for no limit."""
+        if run_cap is not None:
+            self.resize(run_cap)
         self._scores_new = scores_new
         self._curves: dict[int, _Curve] = {}
         self._paused: set[int] = set()
@@ -177,6 +183,19 @@ class CurveSearch:
         curve.may_continue = False
         curve.has_diverged = outcome is Outcome.DIVERGED
 
+    def set_aside(self, number: int) -> None:
+        """Remove a trial that a person skips. Its observations stay."""
+        self._paused.discard(number)
+        self._curves[number].may_continue = False
+
+    def take_back(self, number: int) -> None:
+        """Add a trial again that was set aside."""
+        self._curves[number].may_continue = True
+
+    def resize(self, run_cap: int) -> None:
+        """Change the budget to that of another number of trials."""
+        self._budget = max(self._epochs, math.ceil(run_cap * self._expected_epochs))
+
     @property
     def has_ended(self) -> bool:
         """Whether the budget is spent, and the best trial complete."""
@@ -202,9 +221,46 @@ class CurveSearch:
         values = np.interp(means, self._scale[0], self._scale[1])
         return {number: self._sign * float(value) for number, value in zip(complete, values, strict=True)}
 
+    def expected_gain(self) -> float:
+        """Return the expected improvement on the best final value by the most promising trial, in units of the metric.
+
+        A search may stop once it is small (Nguyen et al., Regret for Expected Improvement over the Best-Observed
+        Value and Stopping Condition, 2017). It is infinite before the model has observations.
+        """
+        if self._best() is None:
+            return math.inf
+        open_trials = [
+            number
+            for number, curve in sorted(self._curves.items())
+            if curve.may_continue and curve.epochs < self._epochs
+        ]
+        rng = np.random.default_rng([self._seed, len(self._curves), _STREAM, self._observations, self._spent, 1])
+        new = [features for _, features in self._candidates(rng)]
+        epochs = [self._epochs] * (len(open_trials) + len(new))
+        means, deviations = self._predicted(open_trials, epochs=epochs, new=new)
+        gain = float(_expected_improvement(means, deviations, above=self._best_final).max())
+        return gain * self._upper_slope()
+
+    def _upper_slope(self) -> float:
+        """Return the units of the metric per standardised unit among the best observations."""
+        standardised, values = self._scale
+        count = max(5, len(values) // 4)
+        upper = standardised[-count:]
+        if len(upper) < 2 or np.ptp(upper) == 0:
+            return 0.0
+        return max(0.0, float(np.polyfit(upper, values[-count:], 1)[0]))
+
     def _decision(self, *, may_start: bool) -> Decision:
         ended = sum(not curve.may_continue for curve in self._curves.values())
-        state = (len(self._curves), ended, self._observations, self._spent, frozenset(self._paused), may_start)
+        state = (
+            len(self._curves),
+            ended,
+            self._observations,
+            self._spent,
+            frozenset(self._paused),
+            may_start,
+            self._budget,
+        )
         if self._decided is None or self._decided[0] != state:
             self._decided = (state, self._decide(may_start=may_start))
         return self._decided[1]

@@ -130,8 +130,8 @@ class Deadline:
             milestones: Epochs after which a trial pauses; empty if none does.
             replicates: What confirms the best configurations; None if only the best is completed.
         """
-        self._until, self._clock = until, clock
-        self._margin = max(MARGIN * budget, min(LEAST_MARGIN, budget / 10))
+        self._clock = clock
+        self.set_end(until, budget=budget)
         self.slots = slots
         self._epochs, self._metric, self._milestones = epochs, metric, milestones
         self._wanted = Reserve(1, 0) if replicates is None else Reserve(replicates.top, replicates.seeds)
@@ -155,6 +155,11 @@ class Deadline:
         self._speed_of: dict[Group, float] = {}
         self._searched: set[tuple[Group, int]] = set()
         """Configurations and seeds of the search."""
+
+    def set_end(self, until: float, *, budget: float) -> None:
+        """Change the end and the length of the budget."""
+        self._until = until
+        self._margin = max(MARGIN * budget, min(LEAST_MARGIN, budget / 10))
 
     @property
     def left(self) -> float:

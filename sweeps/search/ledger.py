@@ -11,32 +11,39 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweeps.core.formatting import is_accuracy
 from sweeps.core.identity import Identity
 from sweeps.core.results import ConfirmResult, EpochResult, TestResult
+from sweeps.core.steering import PERSON, Added, Steering
 from sweeps.core.task import TaskConfig
-from sweeps.core.trial import CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
+from sweeps.core.trial import TO_AVOID, CompleteResult, ErrorClass, Outcome, TrialMessage, TrialRecord
 from sweeps.files.distributions import suggest
+from sweeps.files.settings import StopWhen
 from sweeps.files.where import SECONDS, Conditions
 from sweeps.search.deadline import AlwaysOpen, Gate
 from sweeps.search.front import leads
 from sweeps.search.pausing import Pausing
-from sweeps.search.proposers import Proposal, Proposer, note_known
+from sweeps.search.proposers import REPEATS_BEFORE_LISTING, Proposal, Proposer, SearchProposer, note_known
 from sweeps.search.reuse import RecordedResults
 from sweeps.search.stored_trials import (
+    ASKED,
     CONFIRM,
+    CONTINUED,
     DUPLICATE_OF,
+    ENDED_BECAUSE,
     EXPECTED,
     FINISHED,
     KEY,
     OUTCOME,
     PAUSED,
     RETRY_OF,
+    SKIPPED,
     SPENT,
     StoredTrialReader,
     close_lost_trials,
@@ -54,6 +61,18 @@ Observer = Callable[[TrialRecord], None]
 """Called with a trial's record at each change."""
 
 _CODE_CHANGED = "the code of this trial changed after it started"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoProgress:
+    """Why a search ends without progress."""
+
+    best: int
+    """Number of the best complete trial."""
+    trials: int
+    """Number of trials that have ended or paused since."""
+    expected_gain: float | None
+    """Improvement that the model expects, in percentage points for an accuracy; None without a model."""
 
 
 class Exhausted:
@@ -95,9 +114,11 @@ class Ledger:
         recorded: RecordedResults | None = None,
         retry_failed: bool = False,
         target_value: float | None = None,
+        stop_when: StopWhen | None = None,
         pausing: Pausing | None = None,
         conditions: Conditions | None = None,
         gate: Gate | None = None,
+        steering: Steering | None = None,
     ) -> None:
         """Load the trials of earlier drivers. Observers are not called for them.
 
@@ -111,9 +132,11 @@ class Ledger:
             recorded: Recorded results that replace a training run; None for none.
             retry_failed: Whether failed trials are tried again.
             target_value: Value of the metric after which no new trial is proposed; None for no such value.
+            stop_when: When the search ends without progress; None for never.
             pausing: Pauses trials at milestones, and chooses which continue; None if the pruner of the study decides.
             conditions: Conditions on what a training measures; None for no condition.
             gate: Decides which trials may start; all of them if None.
+            steering: What commands to the sweep ask for, which may change; None for no commands.
         """
         self._study = study
         self._trial_reader = StoredTrialReader(study, sweep=sweep)
@@ -128,6 +151,9 @@ class Ledger:
         """Changes that observers receive after the write of the current block; None outside of blocks."""
         self._pausing = pausing
         self._gate = gate or AlwaysOpen()
+        self._steering = steering or Steering()
+        self._to_add: list[Added] = []
+        """Configurations of `sweeps add` that were not proposed yet."""
         self._live: dict[int, optuna.Trial] = {}
         self._paused: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
@@ -137,18 +163,28 @@ class Ledger:
         self._to_retry: list[int] = []
         self._exhausted = False
         self._target_value = target_value
+        self._stop_when = stop_when or StopWhen()
+        self._progress: tuple[int, NoProgress | None] = (-1, None)
+        """Number of changes at the last evaluation of `no_progress`, and its result."""
+        self._changes = 0
+        """Number of changes of records."""
         self._conditions = conditions
         self.reached: tuple[int, EpochResult] | None = None
         """The first trial that reached the target value, by its number, and the epoch; None before."""
         self._load_trials(retry_failed=retry_failed)
+        self._resize()
         for record in self.records:
-            is_paused = record.number in self._paused  # also those that an ended search shows as pruned
+            # Also those that an ended search shows as pruned.
+            is_paused = record.number in self._paused and not record.skipped
             self._gate.enter(replace(record, outcome=Outcome.PAUSED) if is_paused else record)
 
     def _load_trials(self, *, retry_failed: bool) -> None:
         """Load the trials of earlier drivers: queue the running ones, and complete unfinished reports to the study."""
         close_lost_trials(self._study)
-        for frozen in self._study.get_trials(deepcopy=False):
+        trials = self._study.get_trials(deepcopy=False)
+        asked = {trial.user_attrs.get(ASKED) for trial in trials}
+        self._to_add = [each for each in self._steering.added if each.id not in asked]
+        for frozen in trials:
             attributes = frozen.user_attrs
             if KEY not in attributes or not self._proposer.concerns(attributes[KEY]):
                 continue
@@ -162,7 +198,8 @@ class Ledger:
             if frozen.state == TrialState.RUNNING:
                 self._resume(frozen)
             elif self._pausing is not None:
-                self._pausing.end(record.number, record.outcome)
+                is_bad = record.outcome is Outcome.FAILED and record.error_class in TO_AVOID
+                self._pausing.end(record.number, Outcome.DIVERGED if is_bad else record.outcome)
         failed = [record for record in self.records if record.outcome is Outcome.FAILED]
         candidates = [r.number for r in failed if retry_failed or r.error_class == ErrorClass.CODE_CHANGED]
         self._to_retry = [number for number in candidates if not self._is_replaced(number)]
@@ -178,7 +215,7 @@ class Ledger:
         ended = Outcome(frozen.user_attrs.get(OUTCOME, Outcome.INTERRUPTED))
         is_paused = bool(frozen.user_attrs.get(PAUSED))
         has_changed = self._identify(record.config).key != record.key
-        if is_paused and (has_changed or self._pausing is None):
+        if is_paused and (has_changed or (self._pausing is None and not record.skipped)):
             # Its code, or the rule in the file, has changed since: it cannot be continued.
             self.finish(frozen.number, Outcome.PRUNED)
             return
@@ -193,7 +230,14 @@ class Ledger:
             self._load_paused(frozen.number, ended)
         elif ended.is_final:
             self._close(frozen.number, ended)
-        elif self._pausing is not None and self._pausing.is_milestone(len(record.epochs)):
+        elif self._must_end(frozen.number, len(record.epochs)):
+            # Its driver may have failed before it ended it.
+            self._set_aside(frozen.number)
+        elif (
+            self._pausing is not None
+            and self._pausing.is_milestone(len(record.epochs))
+            and frozen.user_attrs.get(CONTINUED) != len(record.epochs)
+        ):
             # Its driver may have failed before it paused it. If it was continued instead, it is continued again.
             self._load_paused(frozen.number, Outcome.PAUSED)
             self._set(trial, {PAUSED: True, OUTCOME: Outcome.PAUSED.value})
@@ -212,10 +256,12 @@ class Ledger:
 
     def _load_paused(self, number: int, ended: Outcome) -> None:
         """Load a trial that an earlier driver paused; it is pruned if its search had ended."""
-        assert self._pausing is not None
         record = self._records[number]
         self._paused[number] = self._live.pop(number)
-        self._pausing.pause(number, epoch=len(record.epochs), value=self._value(record.epochs[-1]))
+        if self._pausing is not None and record.skipped:
+            self._pausing.set_aside(number)
+        elif self._pausing is not None:
+            self._pausing.pause(number, epoch=len(record.epochs), value=self._value(record.epochs[-1]))
         self._records[number] = replace(record, outcome=ended)
 
     def _value(self, epoch: EpochResult) -> float:
@@ -228,6 +274,7 @@ class Ledger:
             assert before is not None
             if (replaced := self._records.pop(before, None)) is not None:
                 self._by_key.pop(replaced.key)
+        self._changes += 1
         self._records[record.number] = record
         self._by_key[record.key] = record.number
         for epoch in record.epochs:
@@ -252,7 +299,7 @@ class Ledger:
         if self._gate.is_over:
             return True
         target = self.target
-        if self._live or (self._to_retry and self.reached is None) or target is None:
+        if self._live or self._to_add or (self._to_retry and not self._is_stopped) or target is None:
             return False
         if self._next_paused(is_closing=True) is not None:
             return False
@@ -263,8 +310,8 @@ class Ledger:
     @property
     def gave_up(self) -> bool:
         """Whether the proposer found no new point of an infinite space before the budget was used up."""
-        endless = self._proposer.total() is None
-        return self._exhausted and endless and self._run_cap is not None and len(self._records) < self._run_cap
+        endless, cap = self._proposer.total() is None, self._cap
+        return self._exhausted and endless and cap is not None and len(self._records) < cap
 
     @property
     def live(self) -> int:
@@ -274,11 +321,23 @@ class Ledger:
     @property
     def target(self) -> int | None:
         """Number of distinct trials at the end of the sweep; None if only its space decides."""
-        if self.reached is not None or (self._pausing is not None and self._pausing.has_ended):
-            return len(self._records)
+        if self._is_stopped or (self._pausing is not None and self._pausing.has_ended):
+            return len(self._records) + len(self._to_add)
         total = self._proposer.total()
-        bounds = [bound for bound in (self._run_cap, total) if bound is not None]
+        bounds = [bound for bound in (self._cap, total) if bound is not None]
         return min(bounds) if bounds else None
+
+    @property
+    def _cap(self) -> int | None:
+        """Maximum number of distinct trials: `run_cap`, and in addition to it the trials of `sweeps add`."""
+        if self._run_cap is None:
+            return None
+        return self._run_cap + len(self._to_add) + sum(each.proposed_by == PERSON for each in self._records.values())
+
+    @property
+    def is_on_hold(self) -> bool:
+        """Whether no epoch may begin, because the sweep is paused."""
+        return self._steering.is_paused
 
     @property
     def remaining(self) -> int | None:
@@ -286,7 +345,45 @@ class Ledger:
         if self.target is None:
             return None
         new = 0 if self._exhausted else max(0, self.target - len(self._records))
-        return new + len(self._pending) + (len(self._to_retry) if self.reached is None else 0)
+        return new + len(self._pending) + (0 if self._is_stopped else len(self._to_retry))
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether the search has reached its target value, or has ended without progress."""
+        return self.reached is not None or self.no_progress is not None
+
+    @property
+    def no_progress(self) -> NoProgress | None:
+        """Why the search ends without progress; None if it continues. A running trial may still improve on the best."""
+        if self._stop_when.patience is None:
+            return None
+        if self._progress[0] != self._changes:
+            self._progress = self._changes, self._without_progress(self._stop_when.patience)
+        return self._progress[1]
+
+    def _without_progress(self, patience: int) -> NoProgress | None:
+        sign = -1.0 if self._study.direction is optuna.study.StudyDirection.MAXIMIZE else 1.0
+        ended, complete = [], []
+        for record in self._records.values():
+            if record.outcome in (Outcome.RUNNING, Outcome.INTERRUPTED, Outcome.FAILED) or not record.epochs:
+                continue
+            end = (record.epochs[-1].finished_at, record.number)
+            ended.append(end)
+            value = self._value(record.epochs[-1])
+            if record.outcome is Outcome.COMPLETE and not record.violated and math.isfinite(value):
+                complete.append((sign * value, end))
+        if not complete:
+            return None
+        _, at = min(complete)
+        if (count := sum(end > at for end in ended)) < patience:
+            return None
+        wanted = self._stop_when.expected_gain
+        gain = None if wanted is None or self._pausing is None else self._pausing.expected_gain()
+        if gain is not None and wanted is not None:
+            gain *= 100 if is_accuracy(self._reporter.metric) else 1
+            if gain >= wanted:
+                return None
+        return NoProgress(best=at[1], trials=count, expected_gain=gain)
 
     @contextlib.contextmanager
     def in_one_write(self) -> Iterator[None]:
@@ -309,13 +406,17 @@ class Ledger:
 
     @_in_one_write
     def next_trial(self) -> TrialRecord | Exhausted | None:
-        """Return the next trial to train, None if a running trial must end first, or `EXHAUSTED`."""
+        """Return the next trial to train, `EXHAUSTED`, or None: a running trial must end first, or it `is_on_hold`."""
+        if self.is_on_hold:
+            return None
         pending = self._pending.next(live=self.live, may_start=self._may_continue)
         if pending is not None:
             return self._update(pending, outcome=Outcome.RUNNING)
         if self._pending.blocks_new_trials:
             return None
-        while self._to_retry and self.reached is None and self._gate.may_begin():
+        if (added := self._next_added()) is not None:
+            return added
+        while self._to_retry and not self._is_stopped and self._gate.may_begin():
             if not self._is_replaced(number := self._to_retry.pop(0)):
                 return self._retry(number)
         repeats = 0
@@ -338,8 +439,7 @@ class Ledger:
                 self._mark_duplicate(proposal.trial, identity.key)
                 continue
             record = self._add_trial(proposal, identity)
-            recorded = self._recorded.complete_result(identity.key) if self._recorded is not None else None
-            if recorded is None:
+            if (recorded := self._complete_result(identity.key)) is None:
                 return record
             self._reuse_result(record.number, recorded)
         if (paused := self._first_paused(self._gate.finishing())) is not None:
@@ -357,16 +457,44 @@ class Ledger:
         self._note_expected()
         return EXHAUSTED
 
+    def _next_added(self) -> TrialRecord | None:
+        """Return the next trial of `sweeps add`; None if there is none, or no time for it."""
+        proposer, repeats = self._proposer, 0
+        while self._to_add and isinstance(proposer, SearchProposer) and self._gate.may_begin():
+            added = self._to_add[0]
+            proposal = proposer.ask_for(self._study, added.values, repeats=repeats)
+            if proposal is None:  # the study has changed since the command was given
+                self._to_add.pop(0)
+                continue
+            identity = self._identify(proposal.config)
+            if identity.key in self._by_key:
+                repeats += 1
+                if proposer.is_whole(added.values) or repeats > REPEATS_BEFORE_LISTING:
+                    proposal.trial.set_user_attr(ASKED, added.id)
+                    self._to_add.pop(0)
+                    repeats = 0
+                self._mark_duplicate(proposal.trial, identity.key)
+                continue
+            self._to_add.pop(0)
+            record = self._add_trial(proposal, identity, asked=added.id)
+            if (recorded := self._complete_result(identity.key)) is None:
+                return record
+            self._reuse_result(record.number, recorded)
+        return None
+
+    def _complete_result(self, key: str) -> CompleteResult | None:
+        return None if self._recorded is None else self._recorded.complete_result(key)
+
     def _next_paused(self, *, is_closing: bool) -> int | None:
         """Return the paused trial to continue now; None if there is none."""
-        if self._pausing is None or self.reached is not None:
+        if self._pausing is None or self._is_stopped:
             return None
         may_start = self._may_add and not is_closing and self._gate.may_begin()
         number = self._pausing.next(may_start=may_start, is_closing=is_closing)
         return number if number is not None and self._may_continue(number) else None
 
     def _first_paused(self, numbers: Iterable[int]) -> int | None:
-        return next((number for number in numbers if number in self._paused), None)
+        return next((n for n in numbers if n in self._paused and not self._records[n].skipped), None)
 
     def _may_continue(self, number: int) -> bool:
         return self._gate.may_continue(self._records[number])
@@ -374,8 +502,8 @@ class Ledger:
     @property
     def _may_add(self) -> bool:
         """Whether the search may add a trial."""
-        is_full = self._run_cap is not None and len(self._records) >= self._run_cap
-        return not (self._exhausted or is_full or self.reached is not None)
+        is_full = (cap := self._cap) is not None and len(self._records) + len(self._to_add) >= cap
+        return not (self._exhausted or is_full or self._is_stopped)
 
     def _continue(self, number: int) -> TrialRecord:
         """Continue a paused trial."""
@@ -396,7 +524,8 @@ class Ledger:
         """Show paused trials as pruned. In the study they stay open, since a larger `run_cap` may continue them."""
         for number, trial in self._paused.items():
             if self._records[number].outcome is Outcome.PAUSED:
-                finished = self._records[number].epochs[-1].finished_at
+                record = self._records[number]
+                finished = record.epochs[-1].finished_at if record.epochs else record.started
                 self._set(trial, {OUTCOME: Outcome.PRUNED.value, FINISHED: finished})
                 self._update(number, outcome=Outcome.PRUNED, finished=finished)
 
@@ -475,12 +604,15 @@ class Ledger:
             self._pausing.enter(number, epoch=epoch.epoch, value=self._value(epoch))
         if is_last:
             return False
+        if self._must_end(number, epoch.epoch):
+            self._set_aside(number)
+            return True
         if self._pausing is not None and self._pausing.is_milestone(epoch.epoch):
             return self._pauses(number, epoch)
         if self._is_pruned(record, epoch):
             self.finish(number, Outcome.PRUNED)
             return True
-        if self._gate.must_yield(self._records[number]):
+        if self._frees_slot or self._gate.must_yield(self._records[number]):
             self._requeue(number, error=None, error_class=None, traceback=None)
             return True
         return False
@@ -491,11 +623,94 @@ class Ledger:
         self._pausing.pause(number, epoch=epoch.epoch, value=self._value(epoch))
         is_next = self._next_paused(is_closing=self._is_alone(number)) == number
         is_next = is_next or (self._leads(number, epoch) and self._may_continue(number))
-        if is_next or number in self._gate.finishing():
+        if not self._frees_slot and (is_next or number in self._gate.finishing()):
             self._pausing.resume(number)
             return False
         self._pause(number)
         return True
+
+    @property
+    def _frees_slot(self) -> bool:
+        """Whether a trial frees its slot after its epoch: the sweep is paused, or has more trials than slots."""
+        most = self._steering.most_live
+        return self.is_on_hold or (most is not None and self.live > most)
+
+    # Commands
+
+    def add(self, added: Added) -> None:
+        """Propose a configuration next."""
+        self._to_add.append(added)
+        self._resize()
+
+    def set_run_cap(self, run_cap: int | None) -> None:
+        """Change the maximum number of trials."""
+        self._run_cap = run_cap
+        self._resize()
+
+    def _resize(self) -> None:
+        if self._pausing is None:
+            return
+        bounds = [bound for bound in (self._cap, self._proposer.total()) if bound is not None]
+        if bounds:
+            self._pausing.resize(min(bounds))
+
+    @property
+    def next_trial_number(self) -> int:
+        """Number in the sweep of the next trial, without configurations that are waiting to be added."""
+        return self._trial_reader.first_number + len(self._study.get_trials(deepcopy=False))
+
+    @property
+    def to_add(self) -> int:
+        """Number of configurations of `sweeps add` that were not proposed yet."""
+        return len(self._to_add)
+
+    @_in_one_write
+    def skip(self, number: int) -> None:
+        """End a trial after the epoch in `Steering.until`, so that it can continue later."""
+        record = self._records[number]
+        if number in self._paused:
+            if self._pausing is not None:
+                self._pausing.set_aside(number)
+            self._set(self._paused[number], {SKIPPED: Outcome.PAUSED.value})
+            self._update(number, skipped=True)
+        elif record.outcome is not Outcome.RUNNING:
+            self._pending.discard(number)
+            self._set_aside(number)
+
+    @_in_one_write
+    def undo_skip(self, number: int) -> None:
+        """Continue a trial that was skipped, or return it to those that early stopping has paused."""
+        record = self._records[number]
+        if not record.skipped:
+            return  # it still runs
+        trial = self._paused[number]
+        was_paused = self._study.get_trials(deepcopy=False)[number].user_attrs.get(SKIPPED) == Outcome.PAUSED.value
+        if self._pausing is not None:
+            self._pausing.take_back(number)
+        if was_paused and self._pausing is not None:
+            self._pausing.pause(number, epoch=len(record.epochs), value=self._value(record.epochs[-1]))
+            self._set(trial, {SKIPPED: None, OUTCOME: Outcome.PAUSED.value, FINISHED: None})
+            self._update(number, skipped=False, outcome=Outcome.PAUSED, finished=None)
+            return
+        self._live[number] = self._paused.pop(number)
+        self._pending.add(number, error_class=None)
+        interrupted = {PAUSED: False, OUTCOME: Outcome.INTERRUPTED.value, FINISHED: None, SKIPPED: None}
+        self._set(trial, {**interrupted, CONTINUED: len(record.epochs)})
+        self._update(number, skipped=False, outcome=Outcome.INTERRUPTED, finished=None)
+
+    def _must_end(self, number: int, epoch: int) -> bool:
+        """Return whether a trial that is skipped ends after an epoch."""
+        return number in self._steering.until and epoch >= self._steering.until[number]
+
+    def _set_aside(self, number: int) -> None:
+        """End a trial that is skipped. The sampler takes it for pruned, and it can be continued."""
+        if self._pausing is not None:
+            self._pausing.set_aside(number)
+        trial = self._paused[number] = self._live.pop(number)
+        self._set(trial, {PAUSED: True, OUTCOME: Outcome.PAUSED.value, SKIPPED: Outcome.RUNNING.value})
+        record = self._update(number, outcome=Outcome.PAUSED, skipped=True)
+        for waiting in self._waiting.pop(record.key, []):
+            self._reporter.report_run(waiting, record)
 
     def _is_alone(self, number: int) -> bool:
         """Return whether no other trial runs, waits or can be started."""
@@ -572,6 +787,11 @@ class Ledger:
             self._set(self._live[number], {CONFIRM: asdict(result) | {"metrics": dict(result.metrics)}})
             self._update(number, confirm=result)
 
+    def note_end(self, reason: str | None) -> None:
+        """Store why the search has ended before its number of trials; None if it has not."""
+        if self._study.user_attrs.get(ENDED_BECAUSE) != reason:
+            self._study.set_user_attr(ENDED_BECAUSE, reason)
+
     def note_test(self, number: int, test: TestResult) -> None:
         """Add a finished trial's result on the test images."""
         store_test(self._study, number, test)
@@ -607,7 +827,9 @@ class Ledger:
         # The current key: the code that failed may have been fixed.
         return self._add_trial(proposal, self._identify(before.config), retry_of=number)
 
-    def _add_trial(self, proposal: Proposal, identity: Identity, *, retry_of: int | None = None) -> TrialRecord:
+    def _add_trial(
+        self, proposal: Proposal, identity: Identity, *, retry_of: int | None = None, asked: str | None = None
+    ) -> TrialRecord:
         trial = proposal.trial
         attributes = entry_attributes(
             proposal.config,
@@ -617,6 +839,7 @@ class Ledger:
             replicate_of=proposal.replicate_of,
             confirm_until=proposal.confirm_until,
             retry_of=retry_of,
+            asked=asked,
         )
         with batched(self._study):
             for name, value in attributes.items():
@@ -667,7 +890,8 @@ class Ledger:
         """Report the end of a trial, and of its duplicates, to the study."""
         self._note_violations(number, outcome)
         if self._pausing is not None:
-            self._pausing.end(number, outcome)
+            is_bad = outcome is Outcome.FAILED and self._records[number].error_class in TO_AVOID
+            self._pausing.end(number, Outcome.DIVERGED if is_bad else outcome)
         trial = self._live.pop(number)
         record = self._update(number, outcome=outcome)
         self._reporter.report_end(trial, record)
@@ -687,11 +911,13 @@ class Ledger:
 
     def _update(self, number: int, **changes: Any) -> TrialRecord:
         record = replace(self._records[number], **changes)
+        self._changes += 1
         self._records[number] = record
         return self._notify(record)
 
     def _notify(self, record: TrialRecord) -> TrialRecord:
-        self._gate.enter(record)
+        # A trial that is skipped is not completed at the end of a time budget.
+        self._gate.enter(replace(record, outcome=Outcome.PRUNED) if record.skipped else record)
         if self._unobserved is not None:
             self._unobserved.append(record)
         else:

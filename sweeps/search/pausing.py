@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +50,22 @@ class Pausing(Protocol):
 
     def end(self, number: int, outcome: Outcome) -> None:
         """End a trial, which cannot be continued."""
+        ...
+
+    def set_aside(self, number: int) -> None:
+        """Remove a trial that a person skips, whether it runs or is paused."""
+        ...
+
+    def take_back(self, number: int) -> None:
+        """Add a trial again that was set aside. It runs."""
+        ...
+
+    def resize(self, run_cap: int) -> None:
+        """Change the maximum number of trials of the search."""
+        ...
+
+    def expected_gain(self) -> float | None:
+        """Return the expected improvement on the best value by the most promising trial; None without a model."""
         ...
 
     def next(self, *, may_start: bool, is_closing: bool) -> int | None:
@@ -147,7 +162,8 @@ def pausing_of(
         space,
         milestones=rule.milestones(epochs=epochs),
         epochs=epochs,
-        budget=None if run_cap is None else max(epochs, math.ceil(run_cap * rule.expected_epochs(epochs))),
+        run_cap=run_cap,
+        expected_epochs=rule.expected_epochs(epochs),
         maximize=maximize,
         seed=seed,
         scores_new=method == "bayes",

@@ -66,6 +66,20 @@ class Promotion:
     def end(self, number: int, outcome: Outcome) -> None:
         """End a trial. It stays among those that have reached its milestones."""
 
+    def set_aside(self, number: int) -> None:
+        """Remove a trial from the paused ones. It stays among those that have reached its milestones."""
+        if number in self._paused:
+            self.resume(number)
+
+    def take_back(self, number: int) -> None:
+        """Do nothing: a running trial is not among the paused ones."""
+
+    def resize(self, run_cap: int) -> None:
+        """Do nothing: no decision depends on the number of trials to come."""
+
+    def expected_gain(self) -> None:
+        return None
+
     has_ended = False
 
     def may_start_new(self) -> bool:

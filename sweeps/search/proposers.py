@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import optuna
@@ -22,7 +22,7 @@ from sweeps.files.sweep import SweepSpec
 from sweeps.search.front import known_values
 from sweeps.search.prior import Prior
 from sweeps.search.staircase import Staircase
-from sweeps.search.stored_trials import KNOWN
+from sweeps.search.stored_trials import ASKED, KNOWN
 from sweeps.search.tpe import Window, WindowedTPESampler
 from sweeps.search.warm_start import first_proposals
 
@@ -75,6 +75,25 @@ class Proposer(Protocol):
         ...
 
 
+@runtime_checkable
+class SearchProposer(Proposer, Protocol):
+    """Proposes points of a space, also with values that a person asks for."""
+
+    def ask_for(self, study: optuna.Study, values: Mapping[str, Any], *, repeats: int) -> Proposal | None:
+        """Return a proposal with given values for some parameters; None if it is not allowed.
+
+        Args:
+            study: Study to which the trial is added.
+            values: Parameter to value. The others are proposed.
+            repeats: Number of duplicates that were proposed in a row.
+        """
+        ...
+
+    def is_whole(self, values: Mapping[str, Any]) -> bool:
+        """Return whether values have one for each parameter that is active under them."""
+        ...
+
+
 class SamplerProposer:
     """TPE or random search, with draws from the parameters' priors.
 
@@ -104,9 +123,30 @@ class SamplerProposer:
         self._window = Window()
 
     def ask(self, study: optuna.Study, *, repeats: int, chosen: Assignment | None = None) -> Proposal | None:
+        def fixed(repeats: int, refused: int) -> Assignment | None:
+            return self._fixed(study, repeats, refused, chosen)
+
+        return self._first_allowed(study, fixed, repeats=repeats)
+
+    def ask_for(self, study: optuna.Study, values: Mapping[str, Any], *, repeats: int) -> Proposal | None:
+        attempts = 1 if self.is_whole(values) else REFUSALS_BEFORE_LISTING
+        last = repeats + attempts
+
+        def fixed(repeats: int, refused: int) -> Assignment | None:
+            return self._space.typed(values) if repeats + refused < last else None
+
+        return self._first_allowed(study, fixed, repeats=repeats)
+
+    def is_whole(self, values: Mapping[str, Any]) -> bool:
+        return not self._space.unset(self._space.typed(values))
+
+    def _first_allowed(
+        self, study: optuna.Study, fixed_values: Callable[[int, int], Assignment | None], *, repeats: int
+    ) -> Proposal | None:
+        """Return the first allowed proposal; None if there are no fixed values after so many repeats and refusals."""
         refused = 0
         while True:
-            fixed = self._fixed(study, repeats, refused, chosen)
+            fixed = fixed_values(repeats, refused)
             if fixed is None:
                 return None
             trial = _begin(study, self._space.encode(fixed))
@@ -140,7 +180,8 @@ class SamplerProposer:
             self._start_with += first_proposals(study)
             self._knows_warm_start = True
         if self._start_with and repeats < REPEATS_BEFORE_LISTING and refused < REFUSALS_BEFORE_LISTING:
-            proposed = sum(not _is_lost(trial) for trial in study.get_trials(deepcopy=False))
+            trials = study.get_trials(deepcopy=False)
+            proposed = sum(not _is_lost(trial) and ASKED not in trial.user_attrs for trial in trials)
             if proposed < len(self._start_with):
                 return self._start_with[proposed]
             self._start_with = []
@@ -184,8 +225,17 @@ class GridProposer:
         if self._remaining is None:
             self._remaining = _untried(self._space, study)
         assignment = next(self._remaining, None)
-        if assignment is None:
-            return None
+        return None if assignment is None else self._proposal(study, assignment)
+
+    def ask_for(self, study: optuna.Study, values: Mapping[str, Any], *, repeats: int) -> Proposal | None:
+        wanted = self._space.typed(values).items()
+        assignment = next((each for each in _untried(self._space, study) if wanted <= each.items()), None)
+        return None if assignment is None else self._proposal(study, assignment)
+
+    def is_whole(self, values: Mapping[str, Any]) -> bool:
+        return not self._space.unset(self._space.typed(values))
+
+    def _proposal(self, study: optuna.Study, assignment: Assignment) -> Proposal:
         trial = _begin(study, self._space.encode(assignment))
         config = self._space.config(self._space.suggest(trial))
         note_known(trial, known_values(self._space, self._objectives, config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import Counter
@@ -10,8 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sweeps.core.formatting import duration
+from sweeps.core.errors import StoreError
+from sweeps.core.formatting import duration, time_of_day
 from sweeps.core.race import RaceState
+from sweeps.core.steering import Command, Steering
 from sweeps.core.trial import MeasuredOn, Outcome, TrialRecord
 from sweeps.search.best import ConfigurationRanking, as_compared, configuration_of, final_value
 from sweeps.search.stored_trials import RACE
@@ -78,6 +81,8 @@ class DriverState:
     """Time limit of this start in seconds; None for no limit."""
     time_left: TimeLeft | None = None
     """None without a time budget."""
+    is_paused: bool = False
+    """Whether `sweeps pause` has paused it."""
     measuring: Measuring | None = None
     """Published progress on the test images; None if the records contain it."""
     died: bool = False
@@ -107,6 +112,7 @@ class SweepState:
         race: RaceState | None = None,
         driver: DriverState = NO_DRIVER,
         damage: str | None = None,
+        steering: Sequence[str] = (),
     ) -> None:
         """Create the state from the current records.
 
@@ -120,6 +126,7 @@ class SweepState:
             race: The race of the best configurations; None without one.
             driver: State of the driver.
             damage: Message if the journal is damaged and trials are missing; None otherwise.
+            steering: What commands to the sweep ask for, in sentences.
         """
         self.sweep = sweep
         self.metric = metric
@@ -127,6 +134,7 @@ class SweepState:
         self._replicates = {record.key: record for record in replicates}
         self.runs, self.race = runs, race
         self.damage = damage
+        self.steering, self.is_paused = steering, driver.is_paused
         self._driver = driver
         self.title = driver.title or sweep
         self.driver, self.doing, self.part, self.limit = driver.name, driver.doing, driver.part, driver.limit
@@ -299,12 +307,15 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         DamagedJournalError: Nothing in its journal can be read.
     """
     from sweeps.search.opening import read_studies
-    from sweeps.search.stored_trials import read_records
+    from sweeps.search.stored_trials import ENDED_BECAUSE, read_records
 
     folder = SweepFolder(runs, sweep)
     studies = read_studies(folder)
     study = studies.search
     driver = folder.driver()
+    of_replicates = studies.replicates is not None and driver is not None and driver.get("part") == REPLICATES
+    steered = studies.replicates if of_replicates and studies.replicates is not None else study
+    steering = Steering(steered.user_attrs)
 
     def records(of: optuna.Study) -> list[TrialRecord]:
         found = read_records(of, sweep=sweep)
@@ -319,7 +330,11 @@ def read_state(runs: Path, sweep: str) -> SweepState:
         replicates=[] if studies.replicates is None else records(studies.replicates),
         runs=runs,
         race=_race(studies.replicates),
-        driver=_driver_state(folder, driver),
+        driver=replace(_driver_state(folder, driver), is_paused=steering.is_paused),
+        steering=[
+            *steering_sentences(steering, steered, folder, sweep=sweep),
+            *([] if driver or not (ended := study.user_attrs.get(ENDED_BECAUSE)) else [ended]),
+        ],
         damage=None if studies.damage is None else str(studies.damage),
     )
 
@@ -327,6 +342,26 @@ def read_state(runs: Path, sweep: str) -> SweepState:
 def _race(replicates: optuna.Study | None) -> RaceState | None:
     stored = None if replicates is None else replicates.user_attrs.get(RACE)
     return None if stored is None else RaceState.of(stored)
+
+
+def steering_sentences(steering: Steering, study: optuna.Study, folder: SweepFolder, *, sweep: str) -> list[str]:
+    """Return what commands ask for in words, with those that no driver has applied yet."""
+    from sweeps.search.stored_trials import ASKED, name_in_record
+    from sweeps.store.command_queue import command_queue
+
+    found = []
+    if steering.added:
+        asked = {trial.user_attrs.get(ASKED) for trial in study.get_trials(deepcopy=False)}
+        pending = sum(each.id not in asked for each in steering.added)
+    else:
+        pending = 0
+    found += steering.sentences(pending=pending, clock=time_of_day)
+    with contextlib.suppress(StoreError):
+        commands = (Command.read(stored) for stored in command_queue(folder).new())
+        name = name_in_record(study)
+        waiting = [each for each in commands if each.study == name and not steering.knows(each)]
+        found += [f"not applied yet: {command.text(sweep)}" for command in waiting]
+    return found
 
 
 def _driver_state(folder: SweepFolder, info: Mapping[str, Any] | None) -> DriverState:

@@ -13,6 +13,7 @@ from sweeps.core.errors import DamagedJournalError
 from sweeps.core.front import KnownValue
 from sweeps.core.identity import Identity
 from sweeps.core.results import ConfirmResult, EpochResult, TestResult, as_confusion
+from sweeps.core.steering import PERSON
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn, Outcome, RungLabel, TrialRecord
 from sweeps.tasks.registry import IMAGES, read_config
@@ -36,10 +37,18 @@ RETRY_OF = "retry_of"
 """Number of the trial that this one replaces, which failed or whose code has changed."""
 PAUSED = "paused"
 """Whether the trial is paused. It stays open in Optuna, also after the end of the search, to be continued."""
+SKIPPED = "skipped"
+"""Outcome that a trial had when `sweeps skip` set it aside: `running`, or `paused` by early stopping."""
+CONTINUED = "continued"
+"""Epochs of a trial when it was continued after `sweeps skip --undo`: it does not pause at this milestone."""
+ASKED = "asked"
+"""Id of the command of `sweeps add` that a trial carries out."""
 EXPECTED = "expected"
 """Attribute of a search's study: number of a complete trial → `TrialRecord.expected_value`."""
 RACE = "race"
 """Attribute of the study of replicates: a `sweeps.core.race.RaceState`; absent without a race."""
+ENDED_BECAUSE = "ended_because"
+"""Attribute of a search's study: why it ended before its number of trials, and how to continue it."""
 SPENT = "spent"
 """Attribute of a search's study: number of trials after which its finite space was exhausted."""
 KNOWN = "known"
@@ -58,6 +67,7 @@ def entry_attributes(
     replicate_of: int | None = None,
     confirm_until: float | None = None,
     retry_of: int | None = None,
+    asked: str | None = None,
 ) -> dict[str, Any]:
     """Return the attributes of a new trial in the order of writing. The key is last: a trial with a key is complete."""
     attributes = {
@@ -69,6 +79,7 @@ def entry_attributes(
         REPLICATE_OF: replicate_of,
         CONFIRM_UNTIL: confirm_until,
         RETRY_OF: retry_of,
+        ASKED: asked,
         KEY: identity.key,
     }
     return {name: value for name, value in attributes.items() if value is not None}
@@ -101,6 +112,11 @@ class StoredTrialReader:
         self._attributes = study.user_attrs
         self._goal = study.direction.name.lower()
 
+    @property
+    def first_number(self) -> int:
+        """Number in the sweep of the study's first trial."""
+        return int(self._attributes.get(FIRST_NUMBER, 0))
+
     def record(self, number: int, attributes: Mapping[str, Any]) -> TrialRecord:
         """Return a trial as a record; an open trial is `interrupted`.
 
@@ -114,7 +130,7 @@ class StoredTrialReader:
         of_study = {
             "sweep": self._sweep,
             "study": self._study_name,
-            "first_number": self._attributes.get(FIRST_NUMBER, 0),
+            "first_number": self.first_number,
         }
         if "rung" not in attributes or attributes["rung"]["measured_on"] == MeasuredOn.METRIC:
             metric = self._attributes.get("metric", "val_accuracy")
@@ -149,6 +165,8 @@ def _record(
         replicate_of=attributes.get(REPLICATE_OF),
         confirm=ConfirmResult(**attributes[CONFIRM]) if CONFIRM in attributes else None,
         confirm_until=attributes.get(CONFIRM_UNTIL),
+        proposed_by=PERSON if attributes.get(ASKED) else None,
+        skipped=bool(attributes.get(SKIPPED)),
         test=_test(test),
         known=tuple(KnownValue(name=name, goal=goal, value=value) for name, goal, value in attributes.get(KNOWN, ())),
         **{name: attributes[name] for name in _NOTES if name in attributes},

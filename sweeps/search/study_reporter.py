@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from cifar_core.common.errors import closest
 from sweeps.core.results import EpochResult
-from sweeps.core.trial import ErrorClass, Outcome, TrialRecord
+from sweeps.core.trial import TO_AVOID, Outcome, TrialRecord
 
 
 class StudyReporter:
@@ -36,10 +36,10 @@ class StudyReporter:
             for condition in record.violated.keys() - trial.constraints.keys():
                 trial.set_constraint(condition, record.violated[condition])
             self._study.tell(trial, self._value(record.epochs[-1]))
-        elif record.outcome is Outcome.FAILED and record.error_class != ErrorClass.OUT_OF_MEMORY:
+        elif record.outcome is Outcome.FAILED and record.error_class not in TO_AVOID:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
-            # Diverged or out of memory: samplers ignore failed trials and would propose the same region again.
+            # Samplers ignore failed trials, and would propose the region of one that diverged or timed out again.
             self._study.tell(trial, state=TrialState.PRUNED)
 
     def report_run(self, trial: optuna.Trial, record: TrialRecord) -> None:

@@ -47,6 +47,11 @@ class WaitingTrials:
         self.remove(number)
         return True
 
+    def discard(self, number: int) -> None:
+        """Remove a trial that waits."""
+        self._waiting = [each for each in self._waiting if each != number]
+        self._waiting_for_all = [each for each in self._waiting_for_all if each != number]
+
     def remove(self, number: int) -> None:
         """Mark a trial as no longer running."""
         if self._alone == number:

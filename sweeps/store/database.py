@@ -1,7 +1,8 @@
 """Studies in a database, so that a driver can resume on another machine.
 
-The tables are Optuna's, readable by its dashboard. One more table contains leases, which prevent two drivers from
-writing one study (`lease`). If the database does not answer, the driver retries for `RETRY_SECONDS`.
+The tables are Optuna's, readable by its dashboard. Two more tables contain leases, which prevent two drivers from
+writing one study (`lease`), and commands to running sweeps (`command_table`). If the database does not answer, the
+driver retries for `RETRY_SECONDS`.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ class StudyDatabase:
                 f"{url} needs a database driver that is not installed ({redact_secrets(str(error))}). "
                 "For PostgreSQL run `pip install 'cifar-sweeps[postgresql]'`."
             ) from None
+
+    @property
+    def engine(self) -> sql.Engine:
+        """The pool of connections."""
+        return self._engine
 
     def check(self) -> None:
         """Connect, and create missing tables.

@@ -38,6 +38,15 @@ _LEASES = sql.Table(
     sql.Column("about", sql.Text, nullable=False),
 )
 
+COMMANDS = sql.Table(
+    "sweeps_commands",
+    _METADATA,
+    sql.Column("number", sql.BigInteger().with_variant(sql.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sql.Column("sweep", sql.String(64), nullable=False, index=True),
+    sql.Column("command", sql.Text, nullable=False),
+)
+"""Commands to running sweeps (`sweeps.store.command_queue`)."""
+
 _NOW = {
     "postgresql": "extract(epoch from clock_timestamp())",
     "mysql": "unix_timestamp(now(6))",
@@ -47,7 +56,7 @@ _NOW = {
 
 
 def make_table(engine: sql.Engine) -> None:
-    """Create the table of leases if it does not exist."""
+    """Create the tables of leases and of commands if they do not exist."""
     _METADATA.create_all(engine)
 
 

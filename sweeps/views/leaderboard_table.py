@@ -88,6 +88,7 @@ def _results(rows: Sequence[Row]) -> dict[str, list[str]]:
         ),
         "val_accuracy": _accuracy,
         "confirm_accuracy": lambda row: _with_interval(row["confirm_accuracy"], row),
+        "proposed_by": lambda row: row["proposed_by"] or "",
         "expected_value": lambda row: metric_cell(str(row["metric"]), row["expected_value"]),
         "val_std": _formatted("val_std"),
         "replicates": lambda row: str(row["replicates"]) if (row["replicates"] or 0) > 1 else "",

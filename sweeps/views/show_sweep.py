@@ -36,6 +36,8 @@ def print_sweep(sweep: str, reader: MlflowReader, console: Console, *, runs: Pat
     state = read_state(runs, sweep)
     definition = json.loads(read_studies(SweepFolder(runs, sweep)).search.user_attrs.get("definition", "{}"))
     print_sentence(console, headline(state))
+    for sentence in state.steering:
+        print_sentence(console, f"{sweep}: {sentence}")
     fixed = {path.removeprefix(_BASE): value for path, value in definition.items() if path.startswith(_BASE)}
     if fixed:
         print_sentence(console, "fixed: " + ", ".join(f"{path} {value_text(value)}" for path, value in fixed.items()))

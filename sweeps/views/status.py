@@ -62,6 +62,8 @@ def print_status(state: SweepState, console: Console) -> None:
     print_sentence(console, headline(state))
     if (race := race_sentences(state)) is not None:
         print_sentence(console, race)
+    for sentence in state.steering:
+        print_sentence(console, f"{state.sweep}: {sentence}")
     if state.damage is not None:
         print_sentence(console, f"incomplete: {state.damage}")
 
@@ -71,13 +73,15 @@ def _columns(state: SweepState) -> dict[str, Sequence[str]]:
     records = state.records_and_replicates
     columns: dict[str, Sequence[str]] = {
         "trial": [_name(record) for record in records],
-        "status": [record.outcome.value for record in records],
+        "status": [f"{record.outcome}, skipped" if record.skipped else record.outcome.value for record in records],
     }
     if any(record.rung is not None for record in records):
         columns["seed"] = [str(record.config.seed) for record in records]
     columns["epochs"] = [record.epochs_text.replace(" of ", "/") for record in records]
     if any(record.test is not None and record.test.accuracy is not None for record in records):
         columns["test acc %"] = [percent(record.test.accuracy if record.test else None) for record in records]
+    if any(record.proposed_by for record in records):
+        columns["by"] = [record.proposed_by or "" for record in records]
     columns[metric_heading(state.metric)] = [metric_cell(state.metric, state.value(record)) for record in records]
     if any(record.confirm is not None for record in records):
         fresh = [None if record.confirm is None else record.confirm.metrics.get(state.metric) for record in records]
@@ -108,6 +112,7 @@ def headline(state: SweepState) -> str:
     driver = f"not running (its driver {state.last_heartbeat})" if state.last_heartbeat else "not running"
     if state.driver:
         driver = f"running ({state.driver})" if state.doing == "run" else f"being {state.doing} by {state.driver}"
+        driver = f"paused ({state.driver})" if state.is_paused and state.doing == "run" else driver
     if state.driver and state.time_left is not None:
         driver += f"; {state.time_left.text(time.time())}"
     if state.driver and state.measuring:

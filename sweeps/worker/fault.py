@@ -12,6 +12,7 @@ from pathlib import Path
 from cifar_core.common.errors import DivergedError, SourceChangedError
 from cifar_core.common.user_modules import is_installed
 from sweeps.core.errors import ProgramError, ProgramLostError, StorageUnreachableError, SupersededError, is_disk_full
+from sweeps.core.task import TimedOutError
 from sweeps.core.trial import ErrorClass, Outcome
 from sweeps.system.compat import ProcessExit
 
@@ -47,6 +48,10 @@ def fault_of(error: BaseException) -> Fault:
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.PROCESS_DIED)
     if isinstance(error, StorageUnreachableError):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.STORAGE_UNREACHABLE)
+    if isinstance(error, TimedOutError):
+        text = str(error)
+        where = user_traceback(error, text)
+        return Fault(outcome=Outcome.FAILED, error=text, error_class=error.error_class, traceback=where)
     if isinstance(error, SourceChangedError):
         return Fault(outcome=Outcome.INTERRUPTED, error=str(error), error_class=ErrorClass.CODE_CHANGED)
     if _is_out_of_memory(error):

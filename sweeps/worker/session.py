@@ -29,6 +29,7 @@ from sweeps.tasks.registry import read_config, task_named
 from sweeps.tasks.sources import TaskSources
 from sweeps.worker.fault import Fault, fault_of
 from sweeps.worker.tensorboard import TrialCurves
+from sweeps.worker.time_limit import TimeLimit, limited, next_limit
 from sweeps.worker.trial_files import files_of
 
 
@@ -65,6 +66,8 @@ class TrialSession:
         self._curves = None if job.curves is None else TrialCurves(Path(job.curves))
         self._warned = False
         self._storage_warning: str | None = None
+        self._limit: TimeLimit | None = None
+        """Limit of the epoch that is trained."""
 
     def step(self) -> TrialMessage:
         """Train one epoch and return its result. Exceptions of the training are returned in the message.
@@ -124,7 +127,8 @@ class TrialSession:
         self._task.enter(cpus=self._job.cpus, device=self._job.device, gpu_share=self._job.gpu_share)
         print(f"trial {self._job.number} on {socket.gethostname()}: {self._job.config}", file=log)
         self._files.fetch()
-        training = self._load_or_start(log)
+        with self._limited("the start of the training", log):
+            training = self._load_or_start(log)
         self._check_source(training.source)
         training.use_folders(self._files.folder, self._files.artifacts)
         training.use_log(self._files.log)
@@ -137,9 +141,19 @@ class TrialSession:
         self._loaded_epochs = iter(loaded)
         self._epochs = training.epochs(on_step=self._on_step)
 
+    @contextlib.contextmanager
+    def _limited(self, doing: str, log: TextIO) -> Iterator[None]:
+        """Limit the time of the block by the limits of the trial."""
+        history = () if self._training is None else self._training.history
+        self._limit = next_limit(self._job, spent=sum(result.seconds for result in history), doing=doing)
+        with limited(self._limit, log=log, may_exit=self._capture_output):
+            yield
+
     def _on_step(self, loss: Any) -> None:
         if self._is_late():
             raise TrainingStopped
+        if self._limit is not None and time.monotonic() > self._limit.ends:
+            raise self._limit.error  # only outside the main thread, which an alarm interrupts
         if self._curves is not None and loss is not None:
             self._curves.on_step(loss)
 
@@ -181,7 +195,8 @@ class TrialSession:
         assert self._training is not None
         result = next(self._loaded_epochs, None)
         if result is None:
-            result = next(self._epochs, None)
+            with self._limited(f"epoch {len(self._training.history) + 1}", log):
+                result = next(self._epochs, None)
             if result is None and not self._training.has_ended:
                 raise ModelError(f"the training ended before epoch {self._config.epochs}")
             self._training.save(self._checkpoint)

@@ -127,6 +127,11 @@ class ClusterSlots:
         self._live = 0
         self._requests: list[PlacementGroup] = []
 
+    def limit(self, limits: Limits) -> None:
+        """Change the limits of concurrent trials."""
+        self._limits = limits
+        self.slots = self.slots.on([node.offers for node in nodes()], limits)
+
     def count(self, calls: LedgerCalls) -> int:
         """Return the current number of slots; recounts them every `POLL_SECONDS`."""
         if self._is_fixed:

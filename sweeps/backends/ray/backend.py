@@ -230,6 +230,9 @@ class RayBackend:
     def slots(self) -> Slots:
         return self._slots.slots
 
+    def limit(self, limits: Limits) -> None:
+        self._slots.limit(limits)
+
     def train(
         self,
         ledger: TrialSource,
@@ -302,7 +305,7 @@ class RayBackend:
         return tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=LedgerSearcher(calls, job_of=job_of, slots=lambda: slots.count(calls)),
+                search_alg=LedgerSearcher(calls, job_of=job_of, slots=lambda: slots.count(calls), stopping=stopping),
                 scheduler=LedgerScheduler(calls),
                 num_samples=-1,
                 reuse_actors=True,

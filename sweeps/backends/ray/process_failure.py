@@ -14,6 +14,7 @@ from sweeps.core.formatting import truncated
 from sweeps.core.job import Job
 from sweeps.core.trial import ErrorClass, Outcome, TrialMessage
 from sweeps.store.bucket import read_log
+from sweeps.worker.time_limit import ended_by_limit
 
 KILLED_BY_RAY = "its process was killed by Ray, because the memory of its machine was nearly used up"
 _KILLED_BY_KERNEL = "its process was killed by the operating system, because there was no memory left"
@@ -71,6 +72,9 @@ def process_failure_message(job: Job, *, ray_error: str, memory: MemoryKills) ->
         return out_of_memory_message(KILLED_BY_RAY)
     if memory.claim():
         return out_of_memory_message(_KILLED_BY_KERNEL)
+    log = _end_of_log(job.log)
+    if (limit := ended_by_limit(log, job)) is not None:
+        return TrialMessage(outcome=Outcome.FAILED, error=str(limit), error_class=limit.error_class)
     line = last_log_line(job.log)
     output = f". Its last output: {truncated(line, _LAST_LINE_LENGTH)}" if line else ""
     error = f"its process crashed or was killed, or its machine failed{output}"
@@ -82,11 +86,13 @@ def out_of_memory_message(error: str) -> TrialMessage:
     return TrialMessage(outcome=Outcome.INTERRUPTED, error=error, error_class=ErrorClass.OUT_OF_MEMORY)
 
 
+def _end_of_log(log: str) -> str:
+    content = read_log(log, runs=Path())
+    return "" if content is None else content[-_TAIL_BYTES:].decode(errors="replace")
+
+
 def last_log_line(log: str) -> str:
     """Return the line of a fatal Python error in a trial's log, else the last line."""
-    content = read_log(log, runs=Path())
-    if content is None:
-        return ""
-    lines = [line.strip() for line in content[-_TAIL_BYTES:].decode(errors="replace").splitlines()]
+    lines = [line.strip() for line in _end_of_log(log).splitlines()]
     fatal = [line for line in lines if line.startswith("Fatal Python error:")]
     return (fatal or [line for line in lines if line] or [""])[-1]

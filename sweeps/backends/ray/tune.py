@@ -83,13 +83,24 @@ class LedgerSearcher(_Stateless, Searcher):
     A trial is proposed only when a slot is free, so that the sampler can use as many results as possible.
     """
 
-    def __init__(self, ledger: LedgerCalls, *, job_of: Callable[[TrialRecord], Job], slots: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        ledger: LedgerCalls,
+        *,
+        job_of: Callable[[TrialRecord], Job],
+        slots: Callable[[], int],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(metric=None, mode=None)
         self._ledger = ledger
         self._job_of = job_of
         self._slots = slots
+        self._stopping = stopping
 
     def suggest(self, trial_id: str) -> Any:
+        # Without a running trial, Ray only asks for the next one, for minutes.
+        if self._stopping():
+            return Searcher.FINISHED
         if self._ledger.live >= self._slots():
             return None
         job = self._ledger.next_job(self._job_of)

@@ -120,7 +120,9 @@ class _Guard:
                 for descriptor in (0, self._owner):
                     poll.unregister(descriptor)
                 was_stopped, deadline = True, time.monotonic() + self._spec["grace_seconds"]
-                _signal_group(pid, signal.SIGTERM)
+                # Python prints where it is at SIGABRT (PYTHONFAULTHANDLER).
+                asks_where = 0 in ready and bool(os.read(0, _READ))
+                _signal_group(pid, signal.SIGABRT if asks_where else signal.SIGTERM)
             elif deadline is not None and time.monotonic() >= deadline:
                 deadline = None
                 _signal_group(pid, signal.SIGKILL)

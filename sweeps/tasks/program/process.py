@@ -84,8 +84,18 @@ class GuardedProcess:
         if number.isdigit():
             raise OSError(int(number), text)
 
-    def stop(self) -> None:
-        """Stop the program, if it still runs: by SIGTERM, and after the grace time by SIGKILL. Wait for its end."""
+    def stop(self, *, shows_where: bool = False) -> None:
+        """Stop the program, if it still runs: by SIGTERM, and after the grace time by SIGKILL. Wait for its end.
+
+        Args:
+            shows_where: By SIGABRT instead of SIGTERM, at which Python prints where a program is.
+        """
+        if self._output.closed:
+            return
+        if shows_where:
+            with contextlib.suppress(OSError, ValueError):
+                self._input.write(b"where\n")
+                self._input.flush()
         with contextlib.suppress(OSError):
             self._input.close()
         deadline = time.monotonic() + GRACE_SECONDS + _END_SECONDS

@@ -15,7 +15,7 @@ from cifar_core.common.files import read_file
 from cifar_core.common.source import Source
 from sweeps.core.errors import ProgramError, ProgramLostError
 from sweeps.core.results import EpochResult
-from sweeps.core.task import OnStep, Training
+from sweeps.core.task import OnStep, TimedOutError, Training
 from sweeps.tasks.program.command import command_line
 from sweeps.tasks.program.config import ProgramConfig
 from sweeps.tasks.program.process import GuardedProcess
@@ -111,6 +111,9 @@ class ProgramTraining(Training):
                 if process.has_ended and not self._has_ended:
                     raise ProgramLostError(f"the process that watches {self._config.program} was killed")
                 on_step(None)
+        except TimedOutError:
+            process.stop(shows_where=True)
+            raise
         finally:
             process.stop()
             self._reports.end = next((line for line in map(end_of, file.new_lines()) if line), self._reports.end)
@@ -193,6 +196,7 @@ class ProgramTraining(Training):
         return {
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
             "SWEEPS_ARTIFACTS_DIR": str(self._artifacts.absolute()),
             "SWEEPS_CONFIG": json.dumps(self._config.arguments()),
             "SWEEPS_EPOCH": str(len(self._reports.labels)),

@@ -85,7 +85,7 @@ def _header(state: LiveState, width: int) -> list[str]:
     parts = [f"{state.title}: {state.done}{of} trials done"]
     if state.measuring is not None:
         parts.append(str(state.measuring))
-    elif not state.running and state.done != state.target:
+    elif not state.running and state.done != state.target and not state.is_paused:
         parts.append("starting trials")
     elif state.slots is not None:
         parts.append(f"{min(len(state.running), state.slots)} of {state.slots} slots busy")

@@ -85,6 +85,7 @@ class LiveState:
     is_running: bool = True
     """Whether a driver trains it."""
     is_paused: bool = False
+    """Whether `sweeps pause` has paused it."""
     steering: tuple[str, ...] = ()
     """What commands such as `sweeps set` ask for, a sentence each."""
     selected: str | None = None
@@ -137,6 +138,8 @@ class Watcher:
             elapsed=max(0.0, now - state.began),
             seconds_left=None if measuring is None and state.done == state.target else state.seconds_left(now),
             limit=state.limit,
+            is_paused=state.is_paused,
+            steering=tuple(state.steering),
             time_left=None if state.time_left is None else state.time_left.text(now),
             best=None if best is None else self._live_trial(best, now),
             running=tuple(

@@ -220,7 +220,14 @@ def test_after_a_failed_trial_a_small_search_tries_another_one(runs: Path) -> No
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.DIVERGED])
 def test_the_end_of_a_trial_without_an_epoch_changes_the_decision(outcome: Outcome, runs: Path) -> None:
     search = CurveSearch(
-        sweep(runs).spec.space, milestones=(1, 2, 4), epochs=8, budget=8, maximize=True, seed=0, scores_new=True
+        sweep(runs).spec.space,
+        milestones=(1, 2, 4),
+        epochs=8,
+        run_cap=1,
+        expected_epochs=8.0,
+        maximize=True,
+        seed=0,
+        scores_new=True,
     )
     for number in (0, 1):
         search.begin(number, {})
