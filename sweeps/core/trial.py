@@ -152,6 +152,8 @@ class TrialRecord:
     """For a replicate: the number in the sweep of the trial whose configuration it repeats."""
     confirm: ConfirmResult | None = None
     """For a complete replicate: its result on the confirmation part; None if it was measured as in the search."""
+    names_part: bool = False
+    """For a replicate: whether the record names the data that it is compared on. Earlier versions did not."""
     confirm_until: float | None = None
     """For a replicate of a race (`confirm.until`): the probability at which it ends; None otherwise."""
     test: TestResult | None = None

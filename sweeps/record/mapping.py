@@ -292,7 +292,7 @@ def tags_of(record: TrialRecord) -> dict[str, str]:
 
 def _confirm_part(record: TrialRecord) -> str | None:
     """Return which data a complete replicate is compared on."""
-    if record.replicate_of is None or record.outcome is not Outcome.COMPLETE:
+    if not record.names_part or record.outcome is not Outcome.COMPLETE:
         return None
     return SEARCH_PART if record.confirm is None else record.confirm.part
 

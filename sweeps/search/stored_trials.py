@@ -31,7 +31,7 @@ WIDENS = "widens"
 RECORDED_AS = "recorded_as"
 """Attribute of a study: its name in the record, which it has from the first study that it continues."""
 REPLICATE_OF = "replicate_of"
-CONFIRM, CONFIRM_UNTIL = "confirm", "confirm_until"
+CONFIRM, CONFIRM_UNTIL, NAMES_PART = "confirm", "confirm_until", "names_part"
 """Fields of `TrialRecord`; absent for trials of a search and for replicates without them."""
 RETRY_OF = "retry_of"
 """Number of the trial that this one replaces, which failed or whose code has changed."""
@@ -77,6 +77,7 @@ def entry_attributes(
         "started": started,
         "rung": None if rung is None else asdict(rung),
         REPLICATE_OF: replicate_of,
+        NAMES_PART: None if replicate_of is None else True,
         CONFIRM_UNTIL: confirm_until,
         RETRY_OF: retry_of,
         ASKED: asked,
@@ -164,6 +165,7 @@ def _record(
         rung=_rung(attributes.get("rung")),
         replicate_of=attributes.get(REPLICATE_OF),
         confirm=ConfirmResult(**attributes[CONFIRM]) if CONFIRM in attributes else None,
+        names_part=NAMES_PART in attributes,
         confirm_until=attributes.get(CONFIRM_UNTIL),
         proposed_by=PERSON if attributes.get(ASKED) else None,
         skipped=bool(attributes.get(SKIPPED)),
