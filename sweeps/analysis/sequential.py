@@ -224,5 +224,11 @@ def detectable_difference(spread: Spread, *, seeds: int, alpha: float = 0.05) ->
     if degrees <= 0:
         return math.inf
     critical = float(stdtrit(degrees, 1 - alpha / 2))
-    shift = brentq(lambda shift: 1 - float(nctdtr(degrees, shift, critical)) - _POWER, 0.0, critical + 50.0)
+
+    def missing_power(shift: float) -> float:
+        # scipy returns NaN for a large shift, where the probability of no significance is 0.
+        missed = float(nctdtr(degrees, shift, critical))
+        return 1 - (0.0 if math.isnan(missed) else missed) - _POWER
+
+    shift = brentq(missing_power, 0.0, critical + 50.0)
     return float(shift) * math.sqrt(2 * spread.variance / seeds)
