@@ -86,7 +86,7 @@ class Judged(Printed):
             trained=self.summary.trained,
             stopped_by=self.summary.stopped_by,
             sentence=self.sentence,
-        ).text()
+        ).json_text()
 
     @property
     def sentence(self) -> str:
@@ -129,7 +129,7 @@ class Questions(Printed):
             )
             for each in self.questions
         ]
-        return QuestionsOutput(questions=rows, until=self.until).text()
+        return QuestionsOutput(questions=rows, until=self.until).json_text()
 
     @property
     def until(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sweeps.driver.estimate import BudgetEstimate, Estimate
     from sweeps.record.table import Row
     from sweeps.search.warm_start import WarmStart
+    from sweeps.views.json_output import PlanOutput
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -58,6 +60,19 @@ class Plan(Printed):
     @abstractmethod
     def warnings(self) -> Sequence[str]:
         """Probable mistakes in the file."""
+
+    @property
+    @abstractmethod
+    def _output(self) -> PlanOutput:
+        """The plan as JSON, without the command."""
+
+    def to_json(self, command: str) -> str:
+        """Return the plan as JSON; `sweeps schema json plan` prints its schema.
+
+        Args:
+            command: the command that starts it.
+        """
+        return self._output.model_copy(update={"command": command}).json_text()
 
     def _print_custom(self, resources: Resources, console: Console) -> None:
         """Print which custom resources a trial needs, since the slots are those of this machine."""
@@ -116,6 +131,23 @@ class SweepPlan(Plan):
     @property
     def warnings(self) -> Sequence[str]:
         return [*self.sweep.warnings(), *self.remarks]
+
+    @property
+    def _output(self) -> PlanOutput:
+        from sweeps.views.json_output import PlanOutput, plain_rows
+
+        replicates = self.sweep.replicates
+        return PlanOutput(
+            name=self.sweep.name,
+            kind="sweep",
+            slots=self.slots.count,
+            trials=self.trials or None,
+            seconds=self.seconds,
+            configurations=plain_rows([config.dotted() for config in self.first]),
+            warnings=list(self.warnings),
+            command="",
+            **_power(self.spread, None if replicates is None else replicates.seeds),
+        )
 
     @property
     def _confirming_seconds(self) -> float | None:
@@ -226,6 +258,17 @@ class SweepPlan(Plan):
             print_sentence(console, "a trial ends when its program ends")
 
 
+def _power(spread: KnownSpread | None, seeds: int | None) -> dict[str, Any]:
+    """Return what a number of seeds distinguishes, as fields of `PlanOutput`."""
+    found = None if spread is None or seeds is None else spread.distinguishes(seeds)
+    return {
+        "seeds": seeds,
+        "distinguishes": found if found is not None and math.isfinite(found) else None,
+        "spread": None if spread is None else spread.deviation,
+        "spread_source": None if spread is None else spread.source,
+    }
+
+
 def _unknown_time(trial_epochs: tuple[float, int], *, file: Path) -> str:
     """Return the sentence on the time of a custom training, which a plan does not run."""
     expected, most = trial_epochs
@@ -257,6 +300,22 @@ class LadderPlan(Plan):
     @property
     def warnings(self) -> Sequence[str]:
         return [*self.part.ladder.warnings(), *self.remarks]
+
+    @property
+    def _output(self) -> PlanOutput:
+        from sweeps.views.json_output import PlanOutput, plain_rows
+
+        return PlanOutput(
+            name=self.part.ladder.name,
+            kind="ladder",
+            slots=self.slots.count,
+            trials=len(self._runs),
+            seconds=self.seconds,
+            configurations=plain_rows([{"rung": name} | dict(each.dotted()) for name, each in self.configs.items()]),
+            warnings=list(self.warnings),
+            command="",
+            **_power(self.spread, self._seeds),
+        )
 
     @property
     def _tests(self) -> str:

@@ -326,6 +326,26 @@ class TestSetResult(Printed):
         record = self.found[0].records[0]
         return record.metric if record.test is not None and record.test.numbers else "val_accuracy"
 
+    def to_json(self) -> str:
+        """Return the test results as JSON; `sweeps schema json finalize` prints its schema."""
+        from sweeps.views.exports import plain_value
+        from sweeps.views.json_output import FinalizedConfiguration, FinalizeOutput
+
+        rows = self.configurations.to_dict(orient="records")
+        found = [
+            FinalizedConfiguration(
+                trial=int(row["trial"]),
+                runs=int(row["runs"]),
+                values={
+                    str(name): None if value is None else plain_value(float(value))
+                    for name, value in row.items()
+                    if name not in ("trial", "runs")
+                },
+            )
+            for row in rows
+        ]
+        return FinalizeOutput(configurations=found, measured=self.measured, accesses=list(self.accesses)).json_text()
+
     def print_to(self, console: Console) -> None:
         """Print a line per configuration, the confusion matrix of the first, and the test-set accesses."""
         from rich.table import Table
@@ -429,6 +449,14 @@ class ShownRun(Printed):
 
         return pd.DataFrame(epoch.as_dict() for epoch in MlflowReader(self.runs).curve(self.values["run_id"]))
 
+    def to_json(self) -> str:
+        """Return its values, configuration and curve as JSON; `sweeps schema json show` prints its schema."""
+        from sweeps.record.reader import MlflowReader
+        from sweeps.views.json_output import RunOutput, ShowOutput
+
+        run = RunOutput.of(self.named, MlflowReader(self.runs))
+        return ShowOutput(kind="run", status=None, run=run).json_text()
+
     def print_to(self, console: Console) -> None:
         """Print its values, environment, confusion matrix and curve."""
         from sweeps.core.formatting import print_sentence
@@ -459,6 +487,12 @@ class ShownSweep(Printed):
     def leaderboard(self) -> pd.DataFrame:
         """Its leaderboard, one row per configuration."""
         return api.leaderboard(self.name, runs=self.runs)
+
+    def to_json(self) -> str:
+        """Return its state as JSON; `sweeps schema json show` prints its schema."""
+        from sweeps.views.json_output import ShowOutput, StatusOutput
+
+        return ShowOutput(kind="sweep", status=StatusOutput.of(self.status.state), run=None).json_text()
 
     def print_to(self, console: Console) -> None:
         """Print its file, space, counts and best configurations."""
@@ -525,6 +559,13 @@ class Comparison(Printed):
         before, after = (reader.configuration(named.defining_row["run_id"]) for named in (self.first, self.second))
         rows = [(each.path, each.before, each.after) for each in changes_between(before, after)]
         return pd.DataFrame(rows, columns=["path", "before", "after"])
+
+    def to_json(self) -> str:
+        """Return both runs and their differences as JSON; `sweeps schema json compare` prints its schema."""
+        from sweeps.record.reader import MlflowReader
+        from sweeps.views.json_output import compare_output
+
+        return compare_output(self.first, self.second, MlflowReader(self.runs)).json_text()
 
     def print_to(self, console: Console) -> None:
         """Print differences, results, curves, and a statistical test if both have test results."""

@@ -18,7 +18,12 @@ from sweeps.record.table import Row
 TYPICAL = Spread(0.0122**2, 26.0)
 """Of accuracies: the variance over three seeds of each rung of experiments/ladder-laptop.yaml that learns reliably, all
 but `plain` (docs/explanation/ladder.md), pooled."""
-_TYPICAL_SOURCE = "a typical one, measured on 13 rungs of ladder-laptop.yaml, since this runs folder has none"
+_ENOUGH_DEGREES = 4
+"""Degrees of freedom of a measured variance that is used instead of the typical one: with fewer it is often wrong by a
+factor of ten."""
+_TYPICAL_SOURCE = (
+    "a typical one, measured on 13 rungs of ladder-laptop.yaml, since this runs folder has too few replicates"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ def known_spread(
     """Return the pooled spread over seeds; None for a metric of which none is known.
 
     It is that of the confirmed configurations of these sweeps, else of all with the same protocol, else a typical one
-    of accuracies.
+    of accuracies. Too few seeds are no measurement.
 
     Args:
         rows: Rows of the record.
@@ -93,7 +98,8 @@ def known_spread(
     )
     for belongs, of in choices:
         groups = _values_over_seeds([row for row in complete if belongs(row)], measure=measure)
-        if (spread := pooled_spread(groups)) is not None:
+        spread = pooled_spread(groups)
+        if spread is not None and (spread.degrees >= _ENOUGH_DEGREES or not measure.is_share):
             several = sum(len(group) > 1 for group in groups)
             return KnownSpread(
                 spread=spread, measure=measure, source=f"from {plural(several, 'confirmed configuration')} {of}"

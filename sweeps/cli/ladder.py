@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from sweeps.cli.json_option import json_ladder
 from sweeps.cli.ladder_part import part_options
 from sweeps.cli.leaderboard import SCREEN, paper_options
 from sweeps.cli.options import A_RUN, command_line, echo_warnings, report_option, run_options, set_option
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 @paper_options
 @run_options
 @report_option
+@json_ladder
 def ladder(
     file: Path,
     overrides: tuple[str, ...],
@@ -146,6 +148,7 @@ def show_ladder(
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per variant.")
 @run_options
 @report_option
+@json_ladder
 def ablate(run: str, seeds: int, runs: Path, report: bool, how: RunKeywords) -> None:
     """Remove one change at a time from a recorded configuration, and show what each contributes.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sweeps.cli.json_option import json_option
 from sweeps.cli.options import runs_option
 from sweeps.cli.param_types import COLUMN, SQL, SWEEP, SWEEP_OR_RUN
 from sweeps.core.formatting import plural
@@ -192,7 +193,8 @@ def _folder(values: tuple[str, ...]) -> Path:
 @click.command()
 @click.argument("run", type=SWEEP_OR_RUN, metavar="SWEEP|RUN", help="A sweep, a configuration or a run: see above.")
 @runs_option
-def show(run: str, runs: Path) -> None:
+@json_option
+def show(run: str, runs: Path, as_json: bool) -> None:
     """Show a sweep (file, space, counts, best), a configuration with its runs, or one run (result, curve, log).
 
     quick-003 (or quick/3) and ladder/deep name configurations: the mean of their runs, and the weights of a run that
@@ -209,7 +211,11 @@ def show(run: str, runs: Path) -> None:
     from sweeps._api.verbs import show as shown
     from sweeps.cli.terminal import console
 
-    shown(run, runs=runs).print_to(console())
+    found = shown(run, runs=runs)
+    if as_json:
+        click.echo(found.to_json())
+    else:
+        found.print_to(console())
 
 
 @click.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from sweeps.cli.json_option import json_option
 from sweeps.cli.options import A_SWEEP, runs_option
 from sweeps.cli.param_types import SweepName
 from sweeps.core.errors import NoSuchSweepError, SweepError
@@ -22,7 +23,8 @@ RESUME = "To resume, run the command that started it again."
 
 @click.command("list")
 @runs_option
-def list_sweeps(runs: Path) -> None:
+@json_option
+def list_sweeps(runs: Path, as_json: bool) -> None:
     """List the sweeps and ladders in the runs folder.
 
     \b
@@ -35,6 +37,11 @@ def list_sweeps(runs: Path) -> None:
     from sweeps.views.status import headline
 
     names, output = sweep_names(runs), console()
+    if as_json:
+        from sweeps.views.json_output import list_output
+
+        click.echo(list_output(runs).json_text())
+        return
     if not names:
         click.echo(f"no sweep under {runs} yet. Run `sweeps run experiments/quick.yaml` to start one.")
     for name in names:
@@ -56,7 +63,8 @@ def list_sweeps(runs: Path) -> None:
     metavar="SECONDS",
     help="Seconds between two updates of --watch.",
 )
-def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
+@json_option
+def status(sweep: str, runs: Path, watch: bool, every: float, as_json: bool) -> None:
     """Show the state of a sweep, trial by trial, from any terminal, while it runs and after its end.
 
     \b
@@ -69,7 +77,13 @@ def status(sweep: str, runs: Path, watch: bool, every: float) -> None:
     from sweeps.cli.terminal import console
     from sweeps.cli.watch import watch as watch_sweep
 
-    if watch:
+    if watch and as_json:
+        raise click.UsageError("--watch redraws a screen, and --json prints once. Choose one.")
+    if as_json:
+        from sweeps.views.json_output import StatusOutput
+
+        click.echo(StatusOutput.of(status_of(sweep, runs=runs).state).json_text())
+    elif watch:
         watch_sweep(runs, sweep, console(), seconds=every)
     else:
         status_of(sweep, runs=runs).print_to(console())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from sweeps.cli.json_option import json_option
 from sweeps.cli.ladder_part import part_options
 from sweeps.cli.options import command_line, echo_notes, echo_warnings, runs_option, set_option
 from sweeps.cli.param_types import YAML_FILE
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 @part_options
 @click.option("--no-probe", is_flag=True, help="Skip the timing, and with it the estimate.")
 @runs_option
-def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, runs: Path, **options: Unpack[PartOptions]) -> None:
+@json_option
+def plan(
+    file: Path, overrides: tuple[str, ...], no_probe: bool, runs: Path, as_json: bool, **options: Unpack[PartOptions]
+) -> None:
     """Print what a file would run: space, first configurations, trials, slots, time. Starts nothing.
 
     The estimate is measured on this machine: train steps and evaluations of the first configurations on random images.
@@ -47,6 +51,11 @@ def plan(file: Path, overrides: tuple[str, ...], no_probe: bool, runs: Path, **o
         echo_notes(file, planned.sweep.notes)
     echo_warnings(file, planned.warnings)
     output = console()
+    if as_json:
+        is_ladder = isinstance(planned, LadderPlan)
+        again = planned.part.arguments if isinstance(planned, LadderPlan) else list[str]()
+        click.echo(planned.to_json(command_line("ladder" if is_ladder else "run", file, overrides, again)))
+        return
     planned.print_to(output)
     verb, arguments = "run", list[str]()
     if isinstance(planned, LadderPlan):

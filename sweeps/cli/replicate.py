@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from sweeps.cli.json_option import json_summary
 from sweeps.cli.options import A_SEARCH, report_option, run_options
 from sweeps.cli.param_types import SweepName
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 )
 @run_options
 @report_option
+@json_summary
 @click.pass_context
 def replicate(
     context: click.Context,

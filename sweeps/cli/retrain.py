@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeps.cli.json_option import json_summary
 from sweeps.cli.options import A_RUN, run_options
 from sweeps.cli.param_types import RUN
 
@@ -34,6 +35,7 @@ class _TrainSize(click.ParamType[Any]):
     help="Number of training images, or all: every image that is not held out for validation.  [default: that of RUN]",
 )
 @run_options
+@json_summary
 def retrain(run: str, epochs: int | None, train_size: Any, runs: Path, how: RunKeywords) -> None:
     """Train the configuration of a recorded run again with more epochs or images.
 

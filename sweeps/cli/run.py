@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
+from sweeps.cli.json_option import json_summary, note_summary
 from sweeps.cli.options import echo_notes, echo_warnings, report_option, run_options, set_option
 from sweeps.cli.param_types import YAML_FILE
 from sweeps.core.commands import command_on
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 )
 @run_options
 @report_option
+@json_summary
 def run(
     file: Path, overrides: tuple[str, ...], runs: Path, new: bool, widen: bool, report: bool, how: RunKeywords
 ) -> None:
@@ -142,6 +144,7 @@ def finish(summary: RunSummary, sweep: str, *, runs: Path) -> None:
     code = _print_summary(summary, sweep, runs=runs)
     if summary.confirmed is not None:
         code = max(code, _print_summary(summary.confirmed, f"{sweep} replicates", runs=runs))
+    note_summary(sweep, summary, code)
     if code:
         sys.exit(code)
 

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from sweeps.analysis.comparison import RungComparison
+from sweeps.core.errors import SweepError
 from sweeps.core.trial import Outcome, TrialRecord
+from sweeps.files.difference import changes_between
 from sweeps.record.table import Row
 from sweeps.search.best import final_value
-from sweeps.search.state import SweepState
+from sweeps.search.state import SweepState, read_state, sweep_names
 from sweeps.views.exports import plain_value
+
+if TYPE_CHECKING:
+    from sweeps.driver.options import RunSummary
+    from sweeps.record.reader import RecordReader
+    from sweeps.views.names import NamedRuns
 
 
 class JsonOutput(BaseModel):
@@ -24,7 +32,7 @@ class JsonOutput(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def text(self) -> str:
+    def json_text(self) -> str:
         """Return it as JSON."""
         values = plain_value(self.model_dump(mode="json"))
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
@@ -141,6 +149,25 @@ class SummaryOutput(JsonOutput):
     model: str | None
     """URI of the winner's logged model in MLflow."""
 
+    @classmethod
+    def of(cls, summary: RunSummary, *, sweep: str, exit_code: int) -> Self:
+        confirmed = summary.confirmed
+        metric = summary.records[0].metric if summary.records else "val_accuracy"
+        return cls(
+            sweep=summary.records[0].sweep if summary.records else sweep,
+            metric=metric,
+            trained=summary.trained,
+            reused=summary.reused,
+            failed=sum(record.outcome is Outcome.FAILED for record in summary.records),
+            seconds=summary.seconds,
+            stopped_by=summary.stopped_by,
+            details=summary.details,
+            exit_code=exit_code,
+            trials=[TrialOutput.of(record, metric=metric) for record in summary.records],
+            confirmed=None if confirmed is None else cls.of(confirmed, sweep=sweep, exit_code=exit_code),
+            model=summary.model,
+        )
+
 
 class RungOutput(JsonOutput):
     """One rung of a ladder under one budget."""
@@ -209,6 +236,17 @@ class RunOutput(JsonOutput):
     """The configuration by dotted path."""
     curve: list[dict[str, Any]]
     """One entry per epoch."""
+
+    @classmethod
+    def of(cls, named: NamedRuns, reader: RecordReader) -> Self:
+        run_id = named.row["run_id"]
+        return cls(
+            name=named.name,
+            runs=[named.run_name(row) for row in named.rows],
+            row=plain_row(named.row),
+            config=plain_value(dict(reader.configuration(run_id).dotted())),
+            curve=plain_rows([epoch.as_dict() for epoch in reader.curve(run_id)]),
+        )
 
 
 class ShowOutput(JsonOutput):
@@ -353,6 +391,41 @@ class QuestionsOutput(JsonOutput):
     """Confidence of all answers together; null without questions."""
 
 
+class PromiseOutput(JsonOutput):
+    """One promise that `sweeps check` tries."""
+
+    promise: str
+    verdict: str
+    text: str
+
+
+class CheckOutput(JsonOutput):
+    """What `sweeps check` found about custom code."""
+
+    code: str
+    ok: bool
+    epochs: int
+    seconds_per_epoch: float | None
+    memory_bytes: int | None
+    gpu_bytes: int | None
+    promises: list[PromiseOutput]
+
+
+class DoctorLine(JsonOutput):
+    """One check of a runs folder."""
+
+    verdict: str
+    check: str
+    text: str
+
+
+class DoctorOutput(JsonOutput):
+    """What `sweeps doctor` found, with machine and versions."""
+
+    environment: dict[str, Any]
+    checks: list[DoctorLine]
+
+
 def plain_row(row: Row) -> dict[str, Any]:
     """Return a row of the record as JSON values, without the missing ones."""
     values: Mapping[str, Any] = {name: plain_value(value) for name, value in row.items()}
@@ -362,3 +435,26 @@ def plain_row(row: Row) -> dict[str, Any]:
 def plain_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return rows as JSON values."""
     return [{name: plain_value(value) for name, value in row.items()} for row in rows]
+
+
+def compare_output(first: NamedRuns, second: NamedRuns, reader: RecordReader) -> CompareOutput:
+    """Return two recorded configurations and the values that differ."""
+    before, after = (reader.configuration(named.defining_row["run_id"]) for named in (first, second))
+    changes = [
+        ChangeOutput(path=each.path, before=plain_value(each.before), after=plain_value(each.after))
+        for each in changes_between(before, after)
+    ]
+    return CompareOutput(first=RunOutput.of(first, reader), second=RunOutput.of(second, reader), changes=changes)
+
+
+def list_output(runs: Path) -> ListOutput:
+    """Return the state of each sweep of a runs folder. An unreadable one does not hide the others."""
+    found = []
+    for name in sweep_names(runs):
+        try:
+            state = StatusOutput.of(read_state(runs, name))
+        except SweepError as error:
+            found.append(ListedSweep(sweep=name, state=None, error=str(error)))
+        else:
+            found.append(ListedSweep(sweep=name, state=state, error=None))
+    return ListOutput(sweeps=found)
