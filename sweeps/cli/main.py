@@ -42,6 +42,7 @@ from sweeps.cli.run import run
 from sweeps.cli.schema import schema
 from sweeps.cli.steer import add, pause, resume, set_limits, skip
 from sweeps.cli.terminal import prepare_streams
+from sweeps.cli.watch_page import watch
 from sweeps.core.errors import SweepError, is_disk_full
 from sweeps.core.exit_codes import ExitCode
 from sweeps.system.machine import bypass_proxy_for_localhost, ensure_home
@@ -96,7 +97,7 @@ def sweeps() -> None:
 sweeps.add_section("View", plan, check, inspect, status, list_sweeps, leaderboard, show, compare, effects, replay, ui)
 sweeps.add_section("Write", report, methods, note)
 sweeps.add_section("Run", data, init, run, ladder, ablate, stop)
-sweeps.add_section("Steer", add, skip, set_limits, pause, resume)
+sweeps.add_section("Steer", watch, add, skip, set_limits, pause, resume)
 sweeps.add_section("Confirm", replicate, judge, finalize, evaluate, rerun)
 sweeps.add_section("Use", retrain, predict, export)
 sweeps.add_section("Maintain", import_record, doctor, repair, gc, rm, schema, completion)

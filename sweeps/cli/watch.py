@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -23,16 +24,24 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
 
     Without a terminal, a line is printed whenever the counts change.
     """
+    from sweeps._api.live_commands import LiveCommands
+    from sweeps.views.live.controls import Controls
     from sweeps.views.live.live_state import Watcher
     from sweeps.views.live.screen import Screen
     from sweeps.views.status import headline, print_status
 
-    states = _states(runs, sweep, seconds=seconds)
+    left = Event()
+    states = _states(runs, sweep, seconds=seconds, left=left)
     state = next(states)
     if state.driver is not None and console.is_terminal and not console.is_dumb_terminal:
         watcher = Watcher(state.active_part())
-        with Screen(console, lambda: watcher.live_state(), prints_through=True):
+        controls = Controls(
+            lambda: watcher.live_state(), LiveCommands(sweep, runs=runs), leave=lambda: _ask_to_leave(left)
+        )
+        with Screen(console, controls.live_state, prints_through=True), controls:
             for state in states:
+                if left.is_set():
+                    break
                 if watcher.state.part != state.part:
                     watcher = Watcher(state.active_part())
                 watcher.state = state.active_part()
@@ -49,15 +58,20 @@ def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
         click.echo(f"The driver of {sweep} {how}. To resume, run the command that started it again.")
 
 
-def _states(runs: Path, sweep: str, *, seconds: float) -> Iterator[SweepState]:
-    """Yield the state of a sweep repeatedly, until its driver has ended."""
+def _ask_to_leave(left: Event) -> str:
+    left.set()
+    return "the sweep continues"
+
+
+def _states(runs: Path, sweep: str, *, seconds: float, left: Event) -> Iterator[SweepState]:
+    """Yield the state of a sweep repeatedly, until its driver has ended or the view is left."""
     from sweeps.search.state import read_state
 
     while True:
         begun = time.monotonic()
         state = read_state(runs, sweep)
         yield state
-        if state.driver is None:
+        if state.driver is None or left.is_set():
             return
         reading = time.monotonic() - begun
-        time.sleep(max(seconds, reading / LARGEST_SHARE))
+        left.wait(max(seconds, reading / LARGEST_SHARE))

@@ -7,6 +7,7 @@ sweep finds the same state. See `sweeps.store.command_queue` for the way of a co
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from rich.console import Console
 from sweeps.core.errors import StoreError
 from sweeps.core.formatting import plural, print_sentence, time_of_day
 from sweeps.core.identity import trial_name
-from sweeps.core.steering import PREFIX, Added, Command, Steering, limit_text
+from sweeps.core.steering import PREFIX, Added, Command, Steering, Verb, limit_text
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.driver.plan import RunPlan
 from sweeps.driver.stopping import Stopping
@@ -132,6 +133,15 @@ class SweepCommands:
     def sentences(self) -> list[str]:
         """Return in words what the commands ask for."""
         return self._steering.sentences(pending=self._ledger.to_add, clock=time_of_day)
+
+    def give(self, verb: Verb, values: Mapping[str, Any]) -> None:
+        """Store a command of this process's own terminal. It is applied like those of other processes.
+
+        Raises:
+            StoreError: It cannot be stored.
+        """
+        given = {"id": secrets.token_hex(8), "verb": verb, "study": name_in_record(self._study), "given": time.time()}
+        self._queue.append({**given, "values": dict(values)})
 
     def poll(self) -> None:
         """Apply the new commands, unless another thread uses the ledger or the last call was just before."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.search.state import Measuring, SweepState
 from sweeps.system.output import is_notebook
 from sweeps.tasks.registry import describe
+from sweeps.views.live.controls import Commands, Controls
 from sweeps.views.live.live_state import Watcher
 from sweeps.views.live.notebook import NotebookScreen
 from sweeps.views.live.screen import Screen
@@ -97,6 +99,15 @@ class PlainProgress:
         self._last = time.monotonic()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ViewKeys:
+    """What the keys of a live view do."""
+
+    commands: Commands
+    leave: Callable[[], str]
+    """Called by `q`; returns what is shown then."""
+
+
 class LiveProgress:
     """A live view on the terminal, with failures printed above it.
 
@@ -104,22 +115,32 @@ class LiveProgress:
     the two threads, because the handler of Ctrl-C may print at any time.
     """
 
-    def __init__(self, console: Console, state: SweepState, *, prints_through: bool = False) -> None:
+    def __init__(
+        self, console: Console, state: SweepState, *, prints_through: bool = False, keys: ViewKeys | None = None
+    ) -> None:
         """Create the view.
 
         Args:
             console: the terminal.
             state: of the sweep; updated here.
             prints_through: whether to show other output above the view.
+            keys: what the keys of the terminal do; None if it takes none.
         """
         self._console, self._state = console, state
-        self._screen = Screen(console, Watcher(state).live_state, prints_through=prints_through)
+        live_state = Watcher(state).live_state
+        self._controls = None if keys is None else Controls(live_state, keys.commands, leave=keys.leave)
+        shown = live_state if self._controls is None else self._controls.live_state
+        self._screen = Screen(console, shown, prints_through=prints_through)
 
     def __enter__(self) -> LiveProgress:
         self._screen.__enter__()
+        if self._controls is not None:
+            self._controls.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._controls is not None:
+            self._controls.__exit__(*exception)
         self._screen.__exit__(*exception)
 
     def on_change(self, record: TrialRecord) -> None:
@@ -164,10 +185,12 @@ def redraws(console: Console) -> bool:
 
 
 @contextmanager
-def show_progress(console: Console, state: SweepState, *, prints_through: bool) -> Iterator[Progress]:
-    """Yield the progress view for the console; see `LiveProgress` for `prints_through`."""
+def show_progress(
+    console: Console, state: SweepState, *, prints_through: bool, keys: ViewKeys | None = None
+) -> Iterator[Progress]:
+    """Yield the progress view for the console; see `LiveProgress` for `prints_through` and `keys`."""
     if redraws(console):
-        with LiveProgress(console, state, prints_through=prints_through) as progress:
+        with LiveProgress(console, state, prints_through=prints_through, keys=keys) as progress:
             yield progress
     elif is_notebook():
         with NotebookProgress(state) as below:

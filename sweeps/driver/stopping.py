@@ -43,6 +43,7 @@ class Stopping:
         self._signals = 0
         self._on_terminal = sys.stdout.isatty()
         self._terminal_is_gone = False
+        self._outlives_terminal = False
         self.is_past: Callable[[], bool] = lambda: False
         """Returns whether the time budget of the sweep has passed."""
         self.reason: StopReason | None = None
@@ -96,7 +97,14 @@ class Stopping:
                 # Further output has no reader.
                 sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
+    def outlive_terminal(self) -> None:
+        """Continue when the terminal is closed, as under nohup."""
+        self._outlives_terminal = True
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and self._outlives_terminal:
+            self._terminal_is_gone = True
+            return
         self._signals += 1
         self.reason = "signal"
         self._terminal_is_gone |= number == signal.SIGHUP and self._on_terminal

@@ -29,10 +29,11 @@ from sweeps.driver.dry_runs import DryRuns
 from sweeps.driver.failure_watch import FailureWatch
 from sweeps.driver.final_evaluation import TestStep
 from sweeps.driver.kept_checkpoints import CheckpointCleanup
+from sweeps.driver.keyboard import KeyboardCommands
 from sweeps.driver.notifier import Notifier
 from sweeps.driver.options import RunOptions, RunSummary
 from sweeps.driver.plan import RunPlan
-from sweeps.driver.progress import FirstWarning, headline, redraws, show_progress
+from sweeps.driver.progress import FirstWarning, ViewKeys, headline, redraws, show_progress
 from sweeps.driver.race import RacingReplicates
 from sweeps.driver.slot_watch import SlotWatch
 from sweeps.driver.stopping import Stopping
@@ -257,7 +258,9 @@ class SweepStart:
             self._record_access()
             inline = self._options.backend == "inline"
             with contextlib.ExitStack() as held:
-                progress = held.enter_context(show_progress(self._console, state, prints_through=inline))
+                keys = ViewKeys(commands=KeyboardCommands(self._commands.give), leave=self._leave)
+                shown = show_progress(self._console, state, prints_through=inline, keys=keys)
+                progress = held.enter_context(shown)
                 failures = FailureWatch(
                     self._stopping,
                     models=plan.models,
@@ -312,6 +315,14 @@ class SweepStart:
     @property
     def _confirm_examples(self) -> int:
         return 0 if self._plan.confirmation is None else self._plan.confirmation.examples
+
+    def _leave(self) -> str:
+        """Let the sweep continue when its terminal is closed; return what the key says then."""
+        self._stopping.outlive_terminal()
+        return (
+            f"{self._plan.name} continues when this terminal is closed. `sweeps watch {self._plan.name}` shows it; "
+            f"`sweeps stop {self._plan.name}` stops it."
+        )
 
     def _stops(self) -> bool:
         """Apply new commands, and return whether to stop."""

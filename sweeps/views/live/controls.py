@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,18 @@ class Commands(Protocol):
     def resume(self) -> str: ...
     def skip(self, trial: str) -> str: ...
     def set_slots(self, slots: int) -> str: ...
+
+
+def number_of_trial(name: str) -> int:
+    """Return the number of a trial from its name in a view, such as `trial 3`.
+
+    Raises:
+        SweepError: It is a rung or a replicate.
+    """
+    found = re.fullmatch(r"trial (\d+)", name)
+    if found is None:
+        raise SweepError(f"{name} is not a trial of a search, and cannot be skipped.")
+    return int(found[1])
 
 
 class Controls:

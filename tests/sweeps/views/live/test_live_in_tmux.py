@@ -126,3 +126,31 @@ def test_status_watch_reports_that_the_driver_was_killed(
 
     lines = terminal.wait("watch", lambda lines: "ended with 0" in lines)
     assert "The driver of tiny was killed." in " ".join(lines)
+
+
+@pytest.mark.slow
+def test_keys_pause_skip_and_leave_a_sweep_that_outlives_its_terminal(
+    terminal: Terminal, recorded_runs: Path, tmp_path: Path
+) -> None:
+    file = write_yaml(tmp_path, tiny(base=tiny()["base"] | {"epochs": 100_000}))
+    terminal.start("run", "run", file, "--runs", recorded_runs, "--backend", "inline")
+    terminal.wait("run", is_live)
+
+    def press(key: str, then: str) -> None:
+        terminal.tmux("send-keys", "-t", "live:run", key)
+        terminal.wait("run", lambda lines: then in " ".join(lines))
+
+    press("p", "tiny is paused")
+    press("p", "tiny continues.")
+    press("s", "tiny-000 will end after epoch")
+    press("q", "continues when this terminal is closed")
+    terminal.tmux("kill-server")
+    about = (recorded_runs / "sweeps" / "tiny" / "driver.json").read_text(encoding="utf-8")
+    driver = int(about.partition('"pid": ')[2].partition(",")[0])
+    time.sleep(2)
+    os.kill(driver, 0)
+    os.kill(driver, 15)
+    deadline = time.monotonic() + SECONDS
+    while (recorded_runs / "sweeps" / "tiny" / "driver.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
