@@ -21,7 +21,7 @@ def watch(sweep: str, runs: Path, port: int, opens: bool) -> None:
     """Show a sweep on a web page that updates each second, with buttons to steer it.
 
     They pause it, skip a trial, and change the number of slots. The page is served on 127.0.0.1 until Ctrl-C, and its
-    address contains a token: nobody without the address can open it. The sweep does not depend on it.
+    address contains a token: it cannot be opened without the address. The sweep does not depend on it.
 
     \b
     Example:
