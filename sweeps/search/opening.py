@@ -373,11 +373,14 @@ def _study_changed(
 
 
 def delete_studies(folder: SweepFolder) -> None:
-    """Delete a sweep's studies from its database, if it has one. Call it while holding the folder's lock."""
+    """Delete a sweep's studies and commands from its database, if it has one. Call it while holding the folder's lock."""
     if folder.database is not None:
+        from sweeps.store.command_table import CommandTable
+
         storage = folder.open_study_storage()
         for study in _stored_studies(storage, folder):
             optuna.delete_study(study_name=study.study_name, storage=storage)
+        CommandTable(folder.database.engine, folder.sweep).clear()
 
 
 def read_study(folder: SweepFolder) -> optuna.Study:

@@ -44,6 +44,16 @@ class CommandTable:
             self._last = rows[-1].number
         return [json.loads(row.command) for row in rows]
 
+    def clear(self) -> None:
+        """Delete the commands of the sweep, so that another one of its name does not receive them.
+
+        Raises:
+            StoreError: They cannot be deleted.
+        """
+        with self._errors(), self._engine.begin() as connection:
+            if sql.inspect(connection).has_table(COMMANDS.name):
+                connection.execute(sql.delete(COMMANDS).where(COMMANDS.c.sweep == self._sweep))
+
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
