@@ -176,9 +176,10 @@ class Race:
         most = max(max(abs(each.low), abs(each.high)) for each in bounds)
         told = max(each.difference - each.low for each in bounds)
         if math.isinf(told):
+            few = _seeds(seeds, [found.best, *left])
             return (
-                f"{alike} cannot be distinguished in {duration(self.state.at_most)}: "
-                f"{_seeds(seeds, [found.best, *left])} are too few to distinguish any difference.{self._advice(is_running)}"
+                f"{alike} cannot be distinguished in {duration(self.state.at_most)}: {few} are too few for any "
+                f"difference.{self._advice(is_running)}"
             )
         what = "their difference is" if len(left) == 1 else f"the differences from {names[found.best]} are"
         return (

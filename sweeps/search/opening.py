@@ -373,7 +373,7 @@ def _study_changed(
 
 
 def delete_studies(folder: SweepFolder) -> None:
-    """Delete a sweep's studies and commands from its database, if it has one. Call it while holding the folder's lock."""
+    """Delete a sweep's studies and commands from its database, if it has one. Call it with the folder's lock."""
     if folder.database is not None:
         from sweeps.store.command_table import CommandTable
 

@@ -17,7 +17,6 @@ from sweeps.core.race import RaceState
 from sweeps.core.steering import Command, Steering
 from sweeps.core.trial import MeasuredOn, Outcome, TrialRecord
 from sweeps.search.best import ConfigurationRanking, as_compared, configuration_of, final_value
-from sweeps.search.stored_trials import RACE
 from sweeps.store.folder import SweepFolder
 
 if TYPE_CHECKING:

@@ -197,7 +197,7 @@ def test_every_argument_and_filter_has_completions() -> None:
         and type(parameter.type) is type(click.STRING)
     ]
     # Paths behind a prefix, web addresses, and text: no list of them exists.
-    assert without == ["note text", "data data_source", "predict images"]
+    assert without == ["note text", "data data_source", "add values", "set limits", "predict images"]
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)

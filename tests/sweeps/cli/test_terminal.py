@@ -81,6 +81,7 @@ def test_the_help_has_sections_and_truncates_nothing() -> None:
         "View",
         "Write",
         "Run",
+        "Steer",
         "Confirm",
         "Use",
         "Maintain",

@@ -22,7 +22,7 @@ def test_a_command_is_read_by_another_process_in_the_order_of_writing(tmp_path: 
     assert table(tmp_path).new() == [{"id": "a"}, {"id": "b"}]
 
 
-def test_a_sweep_of_the_same_name_receives_no_command_of_a_deleted_one(tmp_path: Path) -> None:
+def test_a_sweep_receives_no_command_of_a_deleted_one(tmp_path: Path) -> None:
     table(tmp_path).clear()
     table(tmp_path).append({"id": "a"})
     table(tmp_path, "other").append({"id": "b"})
