@@ -339,6 +339,8 @@ def read_state(runs: Path, sweep: str) -> SweepState:
 
 
 def _race(replicates: optuna.Study | None) -> RaceState | None:
+    from sweeps.search.stored_trials import RACE
+
     stored = None if replicates is None else replicates.user_attrs.get(RACE)
     return None if stored is None else RaceState.of(stored)
 
