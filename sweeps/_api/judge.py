@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeps.driver.options import RunKeywords, RunSummary
+    from sweeps.files.confirmation import ConfirmationPart
     from sweeps.record.table import Row
     from sweeps.use.named_config import NamedConfig
 
@@ -210,7 +211,7 @@ def judge(
     measure = _shared_measure(*pair)
     if margin is None and measure.is_share:
         margin = MARGIN_POINTS
-    images = _images_of(*pair)
+    part, images = _images_of(*pair, measure)
     rows = MlflowReader(runs).runs().rows
     question, is_mirrored = _asked(pair, measure, images=images, rows=rows, runs=runs, until=until)
     until = question.until if until is None else until
@@ -235,6 +236,7 @@ def judge(
         seeds=min(seeds_at_most or question.seeds, question.seeds),
         is_answered=lambda values: judgement(values).answer is not Answer.OPEN,
         budget=budget,
+        confirmation=part,
         resources=_resources_of(pair, runs=runs),
         trained_with=_trained_with(ordered),
         command=shlex.join(["sweeps", "judge", first, second, *(f"--set={each}" for each in overrides)]),
@@ -335,30 +337,38 @@ def _shared_measure(first: NamedConfig, second: NamedConfig) -> Measure:
     return known[0]
 
 
-def _images_of(first: NamedConfig, second: NamedConfig) -> str:
-    """Return what both are measured on, in words; empty for a custom training."""
+def _images_of(first: NamedConfig, second: NamedConfig, measure: Measure) -> tuple[ConfirmationPart, str]:
+    """Return the data on which both are measured, also in words; these are empty for a custom training without them."""
     from cifar_core.common.user_modules import NETWORK
+    from sweeps.files.confirmation import confirmation_part
     from sweeps.tasks.registry import task_of
 
-    if task_of(first.config).code_kind is not NETWORK:
-        return ""
-    parts = []
-    for each in (first, second):
-        protocol = Protocol.of(each.config)
+    pair, task = (first, second), task_of(first.config)
+    part = confirmation_part(task, [each.config for each in pair], metric=measure.name, images=None)
+    if task.code_kind is not NETWORK:
+        return part, f"{part.examples:,} examples that no search used" if part.examples else ""
+    if part.examples and len({task.confirmation_name(each.config, part.examples) for each in pair}) > 1:
+        raise SweepError(
+            f"{first.name} and {second.name} have different splits. Set data.split_seed of both with --set"
+        )
+    protocols = [Protocol.of(each.config) for each in pair]
+    for each, protocol in zip(pair, protocols, strict=True):
         if not protocol.validation_images:
             raise SweepError(
                 f"{each.name} has no validation images, and the test images decide no question. Add "
                 "--set data.validation_size=2000"
             )
-        parts.append((protocol.validation_images, protocol.split_seed, protocol.data))
-    if parts[0] != parts[1]:
-        described = " and ".join(f"{images:,} of split {split}" for images, split, _ in parts)
+    splits = [(each.validation_images, each.split_seed, each.data) for each in protocols]
+    if splits[0] != splits[1]:
+        described = " and ".join(f"{images:,} of split {split}" for images, split, _ in splits)
         raise SweepError(
             f"{first.name} and {second.name} have different validation images: {described}. Set "
             "data.validation_size and data.split_seed of both with --set"
         )
-    images, split, _ = parts[0]
-    return f"{images:,} validation images of split {split}"
+    if part.examples:
+        return part, f"{part.examples:,} images that no search used"
+    images, split, _ = splits[0]
+    return part, f"the {images:,} validation images of split {split}, because {part.reason}"
 
 
 def _resources_of(pair: Sequence[NamedConfig], *, runs: Path) -> Any:

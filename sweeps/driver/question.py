@@ -9,6 +9,7 @@ from sweeps.core.measure import Measure
 from sweeps.core.task import TaskConfig
 from sweeps.core.trial import MeasuredOn, RungLabel
 from sweeps.driver.plan import QUESTION, RunPlan, TrainedWith
+from sweeps.files.confirmation import ConfirmationPart
 from sweeps.files.settings import Limits, Metric, Resources
 from sweeps.search.paired_seeds import PairedSeeds
 from sweeps.search.proposers import Candidate
@@ -25,6 +26,7 @@ def plan_of_question(
     seeds: int,
     is_answered: Callable[[Sequence[tuple[float, float]]], bool],
     budget: float | None,
+    confirmation: ConfirmationPart,
     resources: Resources,
     trained_with: Sequence[TrainedWith],
     command: str,
@@ -38,6 +40,7 @@ def plan_of_question(
         seeds: Largest number of seeds.
         is_answered: Returns whether the values of some seeds answer it.
         budget: Seconds of this start; None for no limit.
+        confirmation: The data on which both are measured.
         resources: Resources of a run.
         trained_with: The recorded runs among the two, for checking that their code has not changed.
         command: The command that asks it.
@@ -75,6 +78,7 @@ def plan_of_question(
         proposer=lambda key_of: paired,
         command=command,
         keep_best=1,
+        confirmation=confirmation,
         is_ladder=True,
         judged=True,
         trained_with=trained_with,

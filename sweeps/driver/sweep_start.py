@@ -422,7 +422,7 @@ class SweepStart:
             gpu_share=slots.gpus,
             source=None if source is None else json.dumps(dict(source.files)),
             epochs_known=len(record.epochs),
-            confirm_examples=self._confirm_examples if is_replicate else 0,
+            confirm_examples=self._confirm_examples if is_replicate or self._plan.judged else 0,
             trial_timeout=self._plan.limits.trial_timeout,
             epoch_timeout=self._plan.limits.epoch_timeout,
             curves=str(trial_folder(folder.runs, record)) if self._writes_curves else None,

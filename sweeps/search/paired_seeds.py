@@ -8,7 +8,7 @@ import optuna
 
 from sweeps.core.trial import Outcome, TrialRecord
 from sweeps.files.parameter import Assignment
-from sweeps.search.best import final_value
+from sweeps.search.best import as_compared, final_value
 from sweeps.search.proposers import Candidate, Proposal
 
 _MOST_WITHOUT_VALUE = 3
@@ -37,7 +37,7 @@ class PairedSeeds:
         Args:
             pair: The two configurations, under any seed.
             seeds: The seeds, in the order of their training.
-            metric: Metric whose value after the last epoch is compared.
+            metric: Metric that is compared: on the confirmation part, else after the last epoch.
             is_answered: Returns whether the values under the first seeds answer the question.
         """
         self._pair, self._seeds, self._metric, self._is_answered = pair, seeds, metric, is_answered
@@ -80,7 +80,7 @@ class PairedSeeds:
         return [(first, second) for first, second in values if first is not None and second is not None]
 
     def _value(self, record: TrialRecord) -> float | None:
-        return final_value(record, self._metric) if record.outcome is Outcome.COMPLETE else None
+        return final_value(as_compared(record), self._metric) if record.outcome is Outcome.COMPLETE else None
 
     @property
     def is_over(self) -> bool:

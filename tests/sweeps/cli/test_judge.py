@@ -231,3 +231,17 @@ def test_both_outputs_follow_the_schema(project: Path, cli: Cli) -> None:
     validator.validate(json.loads(ask(cli, "s-002", "s-000", "--json").stdout))
     validator.validate(json.loads(cli("judge", "--json").stdout))
     assert not validator.is_valid({"questions": [], "until": None, "more": 1})
+
+
+@pytest.mark.usefixtures("instant_training")
+def test_networks_are_compared_on_images_that_no_search_used(tmp_path: Path, recorded_runs: Path, cli: Cli) -> None:
+    plain = {"epochs": 2, "model": {"name": "simple", "width": 16}, "data": {"train_size": 300, "validation_size": 200}}
+    one = write_yaml(tmp_path, plain | {"optimizer": {"lr": 0.05}}, name="one.yaml")
+    found = ask(cli, one, "optimizer.lr=0.02", "--seeds-at-most", 2, "--json", "--runs", recorded_runs)
+
+    assert json.loads(found.stdout)["measured_on"] == "10,000 images that no search used"
+    records = read_state(recorded_runs, "judge-1").records
+    measured = [record.confirm.metrics["val_accuracy"] for record in records if record.confirm is not None]
+    assert len(measured) == 4
+    mean = sum(value for value, each in zip(measured, records, strict=True) if each.name == "one") / 2
+    assert json.loads(found.stdout)["first"]["mean"] == pytest.approx(mean)
