@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sweeps.files.confirmation import ConfirmationPart
     from sweeps.record.table import Row
     from sweeps.use.named_config import NamedConfig
+    from sweeps.views.paper import PaperTable
 
 UNTIL = 0.95
 """Confidence of a runs folder without a question."""
@@ -93,6 +94,23 @@ class Judged(Printed):
     def sentence(self) -> str:
         """The answer in words."""
         return result_sentence(self.judgement, names=(self.first, self.second), measure=self.measure, level=self.level)
+
+    def paper(self, *, runs: str | Path = DEFAULT_RUNS) -> PaperTable:
+        """Return the table for a paper, whose `latex()` and `markdown()` are texts."""
+        from sweeps.record.reader import MlflowReader
+        from sweeps.views.paper_tables import judge_table, versions_of
+
+        reader = MlflowReader(Path(runs))
+        rows = reader.runs(sweep=self.question.sweep).rows
+        return judge_table(
+            self.judgement,
+            names=(self.first, self.second),
+            measure=self.measure,
+            images=self.images,
+            level=self.level,
+            number=self.question.number,
+            versions=versions_of(reader, rows[-1]) if rows else None,
+        )
 
     def print_to(self, console: Console) -> None:
         """Print the answer and its evidence."""

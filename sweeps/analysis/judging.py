@@ -53,6 +53,9 @@ class Judgement:
     mean_first: float | None
     """Means over the seeds."""
     mean_second: float | None
+    deviation_first: float | None = None
+    """Standard deviations over the seeds; None for fewer than two."""
+    deviation_second: float | None = None
 
     @property
     def bound(self) -> float | None:
@@ -70,6 +73,8 @@ class Judgement:
             high=_negative(self.low),
             mean_first=self.mean_second,
             mean_second=self.mean_first,
+            deviation_first=self.deviation_second,
+            deviation_second=self.deviation_first,
         )
 
 
@@ -99,6 +104,7 @@ def _judgement(pairs: Sequence[Pair], *, level: float, margin: float | None, mea
     difference = math.fsum(differences) / len(differences)
     half = _half_width(differences, level=level)
     low, high = difference - half, difference + half
+    deviations = [statistics.stdev(values) if len(values) > 1 else None for values in zip(*pairs, strict=True)]
     answer = Answer.OPEN
     if low > 0 or high < 0:
         answer = Answer.BETTER if measure.is_better(difference) else Answer.WORSE
@@ -112,6 +118,8 @@ def _judgement(pairs: Sequence[Pair], *, level: float, margin: float | None, mea
         high=None if math.isinf(half) else high,
         mean_first=statistics.fmean(first for first, _ in pairs),
         mean_second=statistics.fmean(second for _, second in pairs),
+        deviation_first=deviations[0],
+        deviation_second=deviations[1],
     )
 
 

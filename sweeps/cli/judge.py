@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from sweeps.cli.options import run_options, seconds_of, set_option
+from sweeps.cli.paper import paper_options, write_paper_tables
 from sweeps.cli.param_types import RUN
 from sweeps.core.exit_codes import AnswerCode, ExitCode
 
@@ -51,6 +52,7 @@ def _confidence(context: click.Context, parameter: click.Parameter, value: float
 )
 @click.option("--seeds-at-most", type=click.IntRange(min=2), help="Largest number of seeds.  [default: no limit]")
 @set_option
+@paper_options
 @run_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (`sweeps schema json judge`).")
 def judge(
@@ -61,6 +63,8 @@ def judge(
     margin: float | None,
     seeds_at_most: int | None,
     overrides: tuple[str, ...],
+    md_to: str | None,
+    latex_to: str | None,
     runs: Path,
     as_json: bool,
     how: RunKeywords,
@@ -76,6 +80,7 @@ def judge(
       sweeps judge quick-003 quick-007
       sweeps judge 'optimizer.lr=0.05' quick-003 --budget 10m --margin 0.5 --json
       sweeps judge mine.yaml ladder/deep --set epochs=3
+      sweeps judge quick-003 quick-007 --latex judge.tex
       sweeps judge
     """
     from sweeps._api.judge import judge as judged
@@ -103,12 +108,15 @@ def judge(
                 **how,
             ),
             as_json=as_json,
+            tables={"md": md_to, "latex": latex_to},
             runs=runs,
         )
     )
 
 
-def _ask(call: Callable[[Callable[[str], None]], Judged], *, as_json: bool, runs: Path) -> int:
+def _ask(
+    call: Callable[[Callable[[str], None]], Judged], *, as_json: bool, tables: Mapping[str, str | None], runs: Path
+) -> int:
     """Ask, print the answer, and return the exit code."""
     from sweeps.analysis.judging import Answer
     from sweeps.cli.run import print_failures
@@ -127,6 +135,7 @@ def _ask(call: Callable[[Callable[[str], None]], Judged], *, as_json: bool, runs
             click.echo(f"trained {plural(found.summary.trained, 'run')} in {duration(found.summary.seconds)}")
         code = print_failures(found.summary, runs=runs)
     click.echo(found.to_json()) if as_json else found.print_to(console())
+    write_paper_tables(lambda: found.paper(runs=runs), tables)
     if found.answer is Answer.OPEN and code:
         return code
     return AnswerCode[found.answer.name]

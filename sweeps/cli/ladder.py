@@ -10,8 +10,8 @@ import click
 
 from sweeps.cli.json_option import json_ladder
 from sweeps.cli.ladder_part import part_options
-from sweeps.cli.leaderboard import SCREEN, paper_options
 from sweeps.cli.options import A_RUN, command_line, echo_warnings, report_option, run_options, set_option
+from sweeps.cli.paper import paper_options, write_paper_tables
 from sweeps.cli.param_types import RUN, YAML_FILE
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def ladder(
     echo_warnings(file, loaded.warnings())
     if loaded.is_final:
         _warn_of_uncommitted_changes(loaded, overrides)
-    from sweeps._api.verbs import recipes_of
+    from sweeps._api.verbs import read_ladder, recipes_of
     from sweeps.cli.run import after_the_run, finish, summary_of, write_board
 
     probe: Probe | None = task_of(loaded.rungs[0].config).probe(threads=loaded.resources.cpus_per_trial)
@@ -86,25 +86,11 @@ def ladder(
     with after_the_run("the ladder", command_line("ladder", file, overrides, later), runs=runs):
         file_recipes = recipes_of(loaded, part.budget)
         show_ladder(runs, loaded.name, file_recipes=file_recipes, is_final=loaded.is_final, report=report)
-        write_paper_tables(runs, loaded.name, {"md": md_to, "latex": latex_to})
+        write_paper_tables(
+            lambda: read_ladder(loaded.name, runs=runs).paper(runs=runs), {"md": md_to, "latex": latex_to}
+        )
         write_board(runs, summary)
     finish(summary, loaded.name, runs=runs)
-
-
-def write_paper_tables(runs: Path, name: str, outputs: Mapping[str, str | None]) -> None:
-    """Write or print the table of a ladder for a paper, in each format that has an output."""
-    from sweeps._api.verbs import read_ladder
-    from sweeps.views.exports import to_text
-
-    for format, target in outputs.items():
-        if target is None:
-            continue
-        text = read_ladder(name, runs=runs).paper(runs=runs).text(format)
-        if target == SCREEN:
-            click.echo(text)
-        else:
-            to_text(text, Path(target))
-            click.echo(f"written: {target}")
 
 
 def _warn_of_uncommitted_changes(ladder: Ladder, overrides: tuple[str, ...]) -> None:

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from sweeps.cli.json_option import json_option
 from sweeps.cli.options import runs_option
+from sweeps.cli.paper import AS_TYPED, SCREEN, format_option, paper_options
 from sweeps.cli.param_types import COLUMN, SQL, SWEEP, SWEEP_OR_RUN
 from sweeps.core.formatting import plural
 
 EACH_RUN = "one row per run"
 """Value of `--runs` without a folder."""
-
-SCREEN = "-"
-"""Value of a format option without a file."""
-
-
-AS_TYPED = click.Path()
-"""A file with tab completion, kept as text, since it may also be the name of a sweep."""
-
-
-def _format(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option that prints a format, or writes it to a file."""
-    return click.option(
-        f"--{name}", f"{name}_to", type=AS_TYPED, is_flag=False, flag_value=SCREEN, metavar="[FILE]", help=text
-    )
-
-
-def paper_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the formats of a table for a paper: `md_to` and `latex_to`."""
-    with_latex = _format("latex", "Write the table as LaTeX (booktabs, siunitx) to FILE, or to standard output.")
-    return _format("md", "Write the table as Markdown to FILE, or to standard output.")(with_latex(command))
 
 
 @click.command()
@@ -62,10 +43,10 @@ def paper_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--columns", type=COLUMN, metavar="COLUMN,…", help="Show only these columns, in this order.")
 @click.option("--sort", type=COLUMN, metavar="COLUMN", help="Sort by a column; -COLUMN sorts the largest first.")
 @click.option("--limit", type=click.IntRange(min=1), help="Maximum number of rows.")
-@_format("csv", "Write the rows as CSV to FILE, or to standard output if no FILE is given.")
-@_format("json", "Write the rows as JSON to FILE, or to standard output if no FILE is given.")
+@format_option("csv", "Write the rows as CSV to FILE, or to standard output if no FILE is given.")
+@format_option("json", "Write the rows as JSON to FILE, or to standard output if no FILE is given.")
 @paper_options
-@_format("html", "Write the table as an HTML fragment to FILE, or to standard output if no FILE is given.")
+@format_option("html", "Write the table as an HTML fragment to FILE, or to standard output if no FILE is given.")
 @click.option("--parquet", "parquet_to", type=AS_TYPED, metavar="FILE", help="Write the rows as Parquet.")
 def leaderboard(
     sweep: str | None,

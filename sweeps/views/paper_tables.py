@@ -8,9 +8,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from sweeps.analysis.comparison import Finding, RungComparison, by_protocol, indistinguishable_from_first
+from sweeps.analysis.judging import Answer, Judgement
 from sweeps.analysis.pairs import ALPHA, MIN_MODERATED_COMPARISONS
 from sweeps.analysis.rungs import RungRuns
 from sweeps.core.formatting import is_accuracy, metric_cell, p_value, plural, short_names
+from sweeps.core.measure import Measure
 from sweeps.record.columns import RECORD_COLUMNS
 from sweeps.record.table import Row, Table
 from sweeps.tasks.values import short_value
@@ -180,6 +182,64 @@ def _ladder_notes(
     if cut := sorted({rung.reduced for rung in comparisons if rung.reduced is not None}):
         notes.append(f"Reduced budget: {'; '.join(cut)}. These are not results of the full {terms.kind}.")
     return [*notes, *_versions(versions)]
+
+
+def judge_table(
+    judgement: Judgement,
+    *,
+    names: tuple[str, str],
+    measure: Measure,
+    images: str,
+    level: float,
+    number: int,
+    versions: Mapping[str, str] | None = None,
+) -> PaperTable:
+    """Return the two configurations of a question.
+
+    Args:
+        judgement: The answer.
+        names: Of the two.
+        measure: What was compared.
+        images: What it was measured on; empty for a custom training.
+        level: Probability of a wrong answer.
+        number: Of the question in its runs folder.
+        versions: As in `board_table`.
+    """
+    means = judgement.mean_first, judgement.mean_second
+    deviations = judgement.deviation_first, judgement.deviation_second
+    is_best = {Answer.BETTER: (True, False), Answer.WORSE: (False, True)}.get(judgement.answer, (True, True))
+    difference = "" if judgement.difference is None else measure.signed(judgement.difference)
+    if judgement.low is not None and judgement.high is not None:
+        difference += f" ({measure.signed(judgement.low)} to {measure.signed(judgement.high)})"
+    unit = "points" if measure.is_share else measure.unit
+    columns: dict[str, list[Cell]] = {
+        "configuration": list(names),
+        _heading(measure.name): [
+            Measured(
+                mean="" if mean is None else metric_cell(measure.name, mean),
+                deviation="" if deviation is None else metric_cell(measure.name, deviation),
+                is_best=best and judgement.seeds > 1,
+            )
+            for mean, deviation, best in zip(means, deviations, is_best, strict=True)
+        ],
+        "n": [str(judgement.seeds)] * 2,
+        f"difference, {unit}": [difference, ""],
+    }
+    on = f" on {images}" if images else ""
+    notes = [
+        f"{_TITLES.get(measure.name, measure.name).capitalize()} after the last epoch{on}, mean ± sample standard "
+        f"deviation over n seeds, the same for both.",
+        "Bold: the better one, or both if no test distinguishes them. Paired differences with an interval that holds "
+        f"at any time (a mixture t-test, Wang and Ramdas 2025), at level {level:.2g}: question {number} of its "
+        "family, corrected by e-LOND (Xu and Ramdas 2024).",
+    ]
+    return PaperTable(
+        name=f"judge-{number}",
+        caption=f"{names[0]} and {names[1]}: {judgement.answer.value}",
+        columns=columns,
+        right=frozenset({"n", f"difference, {unit}"}),
+        notes=(*notes, *_versions(versions or {})),
+    )
 
 
 _TITLES = {

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweep_fakes import LEARNING, Cli, MadeOnce, Record, tiny, write_yaml
 
+from sweeps.analysis.judging import judge
+from sweeps.core.measure import Measure
 from sweeps.views.paper import Measured, PaperTable, latex_text
-from sweeps.views.paper_tables import list_seeds
+from sweeps.views.paper_tables import judge_table, list_seeds
 
 CONTENT: dict[str, Any] = tiny(
     base=LEARNING, replicates={"top": 2, "seeds": 3}, run_cap=3, early_terminate={"type": "asha", "min_epochs": 1}
@@ -146,3 +148,25 @@ def test_a_picture_of_a_run_is_written_as_pdf_and_svg(studies: Path, tmp_path: P
         out = tmp_path / f"images{suffix}"
         assert cli("inspect", "images", "--runs", studies, "--out", out).exit_code == 0
         assert out.read_bytes().startswith(start)
+
+
+def test_the_table_of_a_question_has_the_better_one_in_bold() -> None:
+    found = judge(
+        [(0.70 + 0.001 * seed, 0.60 - 0.001 * seed) for seed in range(8)],
+        level=0.05,
+        margin=1.0,
+        measure=Measure(name="val_accuracy"),
+    )
+    table = judge_table(
+        found,
+        names=("quick-003", "quick-007"),
+        measure=Measure(name="val_accuracy"),
+        images="10,000 images that no search used",
+        level=0.02,
+        number=3,
+    )
+    first, second = table.markdown().splitlines()[2:4]
+    assert "**70.35 ± 0.24**" in first
+    assert "**" not in second
+    assert "e-LOND" in table.markdown()
+    assert "10,000 images that no search used" in table.latex()
