@@ -67,10 +67,20 @@ def test_several_others_are_named_each_with_its_lead() -> None:
 
 
 def test_leaders_that_are_alike_at_the_end_are_named_with_bounds() -> None:
-    text = race(*CLOSE, state=replace(STATE, ended=900.0)).sentences()
+    text = race(*(3 * values for values in CLOSE), state=replace(STATE, ended=900.0)).sentences()
 
     assert text.startswith("quick-000 and quick-001 cannot be distinguished in 15 min: their difference is at most ")
-    assert "would have been distinguished (3 seeds each). To continue, raise confirm.at_most." in text
+    assert "would have been distinguished (9 seeds each). To continue, raise confirm.at_most." in text
+    assert "inf" not in text
+
+
+def test_too_few_seeds_for_any_difference_are_named() -> None:
+    text = race(*CLOSE, state=replace(STATE, ended=900.0)).sentences()
+
+    assert text == (
+        "quick-000 and quick-001 cannot be distinguished in 15 min: 3 seeds each are too few for any difference. To "
+        "continue, raise confirm.at_most."
+    )
 
 
 def test_a_race_before_its_end_says_how_to_continue() -> None:
