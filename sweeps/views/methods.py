@@ -137,12 +137,11 @@ def _search(state: SweepState, file: Mapping[str, Any]) -> list[str]:
     counts = Counter(each.outcome for each in state.records)
     total = sum(len(each.epochs) for each in state.records)
     seeds = {each.config.seed for each in state.records}
-    spent = f", {total} epochs in total" if total else ""
-    sentences.append(
-        f"Of {plural(len(state.records), 'trial')}, "
-        + ", ".join(f"{count} {'was' if count == 1 else 'were'} {outcome.value}" for outcome, count in counts.items())
-        + f"{spent}; all trained under {'seed' if len(seeds) == 1 else 'seeds'} {list_seeds(seeds)}."
-    )
+    about = [f"{total} epochs in total"] if total else []
+    about.append(f"all under {'seed' if len(seeds) == 1 else 'seeds'} {list_seeds(seeds)}")
+    ended = [f"{count} {outcome.value}" for outcome, count in counts.items()]
+    ended[0] = ended[0].replace(" ", " was " if ended[0].startswith("1 ") else " were ", 1)
+    sentences.append(f"Of {plural(len(state.records), 'trial')} ({', '.join(about)}), {listed(ended)}.")
     return sentences
 
 
