@@ -158,6 +158,8 @@ class Ledger:
         self._paused: dict[int, optuna.Trial] = {}
         self._records: dict[int, TrialRecord] = {}
         self._by_key: dict[str, int] = {}
+        self._by_person: set[int] = set()
+        """Numbers of the trials of `sweeps add`."""
         self._waiting: dict[str, list[optuna.Trial]] = {}
         self._pending = WaitingTrials()
         self._to_retry: list[int] = []
@@ -272,10 +274,13 @@ class Ledger:
         """Add a record; it replaces a failed one with the same key, or with the key before its code was fixed."""
         for before in {self._by_key.get(record.key), retry_of} - {None}:
             assert before is not None
+            self._by_person.discard(before)
             if (replaced := self._records.pop(before, None)) is not None:
                 self._by_key.pop(replaced.key)
         self._changes += 1
         self._records[record.number] = record
+        if record.proposed_by == PERSON:
+            self._by_person.add(record.number)
         self._by_key[record.key] = record.number
         for epoch in record.epochs:
             self._note_target(record.number, epoch)
@@ -332,7 +337,7 @@ class Ledger:
         """Maximum number of distinct trials: `run_cap`, and in addition to it the trials of `sweeps add`."""
         if self._run_cap is None:
             return None
-        return self._run_cap + len(self._to_add) + sum(each.proposed_by == PERSON for each in self._records.values())
+        return self._run_cap + len(self._to_add) + len(self._by_person)
 
     @property
     def is_on_hold(self) -> bool:
