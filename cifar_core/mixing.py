@@ -32,7 +32,7 @@ def mixed(
     count, _, height, width = inputs_NCHW.shape
     partner_N = torch.randperm(count, generator=generator)
     is_cut_N = torch.rand(count, generator=generator) < (0.5 if data.mixup and data.cutmix else float(data.cutmix > 0))
-    # torch draws no Beta numbers from a generator of its own.
+    # torch draws no Beta numbers from a given generator.
     numbers = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
     alpha_N = np.where(is_cut_N.numpy(), data.cutmix, data.mixup)
     share_N = torch.from_numpy(numbers.beta(alpha_N, alpha_N)).float()

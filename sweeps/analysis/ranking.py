@@ -477,8 +477,11 @@ def _images(row: Row) -> int:
 
 
 def _joined(rows: Sequence[Row], column: str) -> str | None:
-    """Return the different texts of a column."""
-    return ", ".join(dict.fromkeys(row[column] for row in rows if row[column])) or None
+    """Return the different texts of a column; of several tags in one text, each counts."""
+    texts = [row[column] for row in rows if row[column]]
+    if column == "tags":
+        texts = [tag for text in texts for tag in text.split(", ")]
+    return ", ".join(dict.fromkeys(texts)) or None
 
 
 def _deviation(values: Sequence[float | None]) -> float | None:

@@ -32,19 +32,16 @@ _TYPICAL_EFFECT = 1.5
 _POWER = 0.8
 
 
-def pooled_spread(groups: Sequence[Sequence[float]], *, prior: Spread | None = None) -> Spread | None:
-    """Return the common variance of the values in all groups; None without a prior if no group has two values.
+def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread | None:
+    """Return the common variance of the values in all groups; None if no group has two values.
 
     Args:
         groups: Values over seeds, one group per configuration.
-        prior: Variance in earlier comparisons, counted with its degrees of freedom.
     """
     # `statistics.variance` computes with fractions, which takes most of the time of a simulation.
     means = [statistics.fmean(group) if group else 0.0 for group in groups]
     squares = math.fsum((value - mean) ** 2 for group, mean in zip(groups, means, strict=True) for value in group)
     degrees = float(sum(len(group) - 1 for group in groups if len(group) > 1))
-    if prior is not None:
-        squares, degrees = squares + prior.variance * prior.degrees, degrees + prior.degrees
     return Spread(squares / degrees, degrees) if degrees else None
 
 
@@ -126,7 +123,7 @@ class Standing(Generic[Name]):
 
 
 def standing(
-    values: Mapping[Name, Sequence[float]], *, alpha: float = 0.05, prior: Spread | None = None, maximize: bool = True
+    values: Mapping[Name, Sequence[float]], *, alpha: float = 0.05, maximize: bool = True
 ) -> Standing[Name] | None:
     """Return which configuration is the best, and with what evidence; None before each has `MIN_SEEDS` seeds.
 
@@ -137,10 +134,9 @@ def standing(
     Args:
         values: Metric over seeds of each configuration, two configurations or more.
         alpha: Probability of error of the whole race.
-        prior: Variance over seeds in earlier comparisons.
         maximize: Whether a larger value is better.
     """
-    spread = pooled_spread(list(values.values()), prior=prior)
+    spread = pooled_spread(list(values.values()))
     if spread is None or min(map(len, values.values())) < MIN_SEEDS:
         return None
     sign = 1.0 if maximize else -1.0

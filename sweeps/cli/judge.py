@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import run_options, seconds_of, set_option
-from sweeps.cli.paper import paper_options, write_paper_tables
+from sweeps.cli.paper import SCREEN, paper_options, write_paper_tables
 from sweeps.cli.param_types import RUN
 from sweeps.core.exit_codes import AnswerCode, ExitCode
 
@@ -93,6 +93,8 @@ def judge(
         return
     if second is None:
         raise click.UsageError(f"{first} is compared with nothing. Name a second configuration.")
+    if [md_to, latex_to, SCREEN if as_json else None].count(SCREEN) > 1:
+        raise click.UsageError("--json, --md and --latex would print to one screen. Give --md or --latex a file.")
     sys.exit(
         _ask(
             lambda on_start: judged(

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from sweeps.cli.json_option import json_summary
-from sweeps.cli.options import A_SEARCH, report_option, run_options
+from sweeps.cli.options import A_SEARCH, report_option, run_options, seconds_of
 from sweeps.cli.param_types import SweepName
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     help="Race instead: train seeds one by one until one configuration is the best with this probability: 0.95.",
 )
 @click.option(
-    "--at-most", metavar="TIME", default="15m", show_default=True, help="Time of the race over all its starts."
+    "--at-most",
+    callback=seconds_of,
+    metavar="TIME",
+    default="15m",
+    show_default=True,
+    help="Time of the race over all its starts.",
 )
 @click.option(
     "--images",
@@ -49,7 +54,7 @@ def replicate(
     top: int,
     seeds: int,
     until: float | None,
-    at_most: str,
+    at_most: float,
     images: int | None,
     runs: Path,
     report: bool,
@@ -70,7 +75,6 @@ def replicate(
       sweeps replicate quick --top 3 --until 0.95 --at-most 15m
     """
     from sweeps.cli.run import finish, show_result, summary_of
-    from sweeps.files.settings import parse_duration
     from sweeps.system.output import stage, terminal_copy
 
     given = {name for name in ("seeds", "at_most") if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
@@ -80,10 +84,6 @@ def replicate(
         raise click.UsageError("--at-most limits a race. Add --until, such as --until 0.95.")
     if until is not None and top < 2:
         raise click.UsageError("--until compares configurations. Use --top 2 or more.")
-    try:
-        seconds = float(parse_duration(at_most))
-    except ValueError:
-        raise click.UsageError(f"--at-most: {at_most!r} is not a duration such as 2h, 30m or 90s") from None
     with terminal_copy() as console, stage(console, f"reading {sweep}"):
         from sweeps._api.functions import replicate as replicate_best
 
@@ -93,7 +93,7 @@ def replicate(
         top=top,
         seeds=seeds,
         until=until,
-        at_most=seconds,
+        at_most=at_most,
         images=images,
         runs=runs,
         on_start=click.echo,

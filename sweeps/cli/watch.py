@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from sweeps.search.state import SweepState
 
-LARGEST_SHARE = 0.1
-"""Largest share of the time for reading. A large journal is read less often."""
-
 
 def watch(runs: Path, sweep: str, console: Console, *, seconds: float) -> None:
     """Show a sweep until its driver ends, then its final state.
@@ -66,6 +63,7 @@ def _ask_to_leave(left: Event) -> str:
 def _states(runs: Path, sweep: str, *, seconds: float, left: Event) -> Iterator[SweepState]:
     """Yield the state of a sweep repeatedly, until its driver has ended or the view is left."""
     from sweeps.search.state import read_state
+    from sweeps.views.live.reading import LARGEST_SHARE
 
     while True:
         begun = time.monotonic()

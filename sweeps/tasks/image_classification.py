@@ -236,7 +236,7 @@ class ImageClassification(Task[TrainingConfig]):
 
     def confirmation_fault(self, config: TrainingConfig, metric: str) -> str | None:
         if config.data.has_own_validation:
-            return f"{config.data.source} has a validation part of its own"
+            return f"{config.data.source} has its own validation part"
         return None if metric in ("val_accuracy", "val_loss") else f"{metric} is not measured on validation images"
 
     def confirmation_left(self, config: TrainingConfig) -> tuple[int, int]:

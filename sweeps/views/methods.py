@@ -45,7 +45,6 @@ _REFERENCES = {
     "krizhevsky": "Krizhevsky, Learning multiple layers of features from tiny images, 2009",
     "li_asha": "Li et al., A system for massively parallel hyperparameter tuning, MLSys 2020",
     "li_hyperband": "Li et al., Hyperband: A novel bandit-based approach to hyperparameter optimization, JMLR 18, 2018",
-    "liaw": "Liaw et al., Tune: A research platform for distributed model selection and training, 2018",
     "mcnemar": "McNemar, Psychometrika 12 (1947) 153-157",
     "rakotoarison": "Rakotoarison et al., In-context freeze-thaw Bayesian optimization, ICML 2024",
     "smyth": "Smyth, Stat. Appl. Genet. Mol. Biol. 3 (2004), article 3",
@@ -124,8 +123,8 @@ def _search(state: SweepState, file: Mapping[str, Any]) -> list[str]:
     epochs = f" after {plural(record.config.epochs, 'epoch')}" if record.config.epochs else ""
     sentences = [
         f"We searched {plural(len(parameters), 'hyperparameter')} ({listed(parameters, most=20)}){_data(record)}.",
-        f"Configurations were proposed by {sampler} with seed {file.get('seed', 0)} and scheduled by Ray Tune "
-        f"[{{liaw}}]; the search {better} {state.metric.replace('_', ' ')}{epochs}.",
+        f"Configurations were proposed by {sampler} with seed {file.get('seed', 0)}; the search {better} "
+        f"{state.metric.replace('_', ' ')}{epochs}.",
     ]
     early = file.get("early_terminate") or {}
     if (kind := str(early.get("type", ""))) in _STOPPING:

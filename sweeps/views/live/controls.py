@@ -53,6 +53,8 @@ class Controls:
             leave: Called by `q`; returns what is shown then.
         """
         self._live_state, self._commands, self._leave = live_state, commands, leave
+        self._drawn: LiveState | None = None
+        """The state that was drawn last. Keys refer to it, and only the drawing thread computes one."""
         self._selected = 0
         self._message, self._message_until = "", 0.0
         self._keys = Keys(self.on_key)
@@ -66,14 +68,15 @@ class Controls:
 
     def live_state(self) -> LiveState:
         """Return the state with the selected trial and the line about the keys."""
-        state = self._live_state()
+        state = self._drawn = self._live_state()
         if not self._keys.are_read:
             return state
         return replace(state, selected=self._selected_in(state), footer=self._footer(state))
 
     def on_key(self, key: str) -> None:
-        """Carry out a key."""
-        state = self._live_state()
+        """Carry out a key, of the view as it is drawn."""
+        if (state := self._drawn) is None:
+            return
         if key in (UP, DOWN):
             count = max(len(state.running), 1)
             self._selected = (min(self._selected, count - 1) + (1 if key == DOWN else -1)) % count

@@ -54,9 +54,9 @@ def test_a_race_ends_with_the_best_configuration_after_few_seeds() -> None:
 
 
 def test_a_smaller_value_is_better_where_the_metric_is_minimised() -> None:
-    values = {"low": [0.1, 0.11, 0.09, 0.1], "high": [0.9, 0.91, 0.89, 0.9]}
+    values = {"low": [0.1, 0.11, 0.09, 0.1, 0.1], "high": [0.9, 0.91, 0.89, 0.9, 0.9]}
     for maximize, best in ((True, "high"), (False, "low")):
-        found = standing(values, maximize=maximize, prior=Spread(1e-4, 20))
+        found = standing(values, maximize=maximize)
         assert found is not None
         assert found.is_decided
         assert found.best == best
@@ -74,7 +74,7 @@ def test_the_interval_excludes_zero_exactly_where_the_evidence_suffices(
 
 
 def test_no_race_is_decided_before_each_configuration_has_two_seeds() -> None:
-    assert standing({"a": [0.9, 0.9, 0.91], "b": [0.1]}, prior=Spread(1e-4, 30)) is None
+    assert standing({"a": [0.9] * 9 + [0.91], "b": [0.1]}) is None
 
 
 def test_equal_values_of_all_seeds_decide_nothing() -> None:
@@ -100,10 +100,10 @@ def test_the_first_seeds_follow_the_expectation_of_the_search() -> None:
     assert next_to_train(values, running={"b": 1}, seconds=seconds, expected={"a": 0.1, "b": 0.2}) == "a"
 
 
-def test_a_spread_without_two_values_of_one_configuration_is_the_prior() -> None:
+def test_the_spread_is_pooled_over_the_configurations_with_two_values() -> None:
     assert pooled_spread([[0.5], [0.6]]) is None
-    assert pooled_spread([[0.5], [0.6]], prior=Spread(2.0, 3)) == Spread(2.0, 3)
-    assert pooled_spread([[1.0, 3.0]], prior=Spread(4.0, 1)) == Spread(3.0, 2)
+    assert pooled_spread([[1.0, 3.0], [0.6]]) == Spread(2.0, 1)
+    assert pooled_spread([[1.0, 3.0], [2.0, 2.0]]) == Spread(1.0, 2)
 
 
 def test_the_detectable_difference_is_found_in_four_of_five_simulations() -> None:

@@ -48,6 +48,7 @@ class Given:
 def controls(state: LiveState, given: Given) -> Controls:
     made = Controls(lambda: state, given, leave=lambda: given._note("leave"))
     made._keys._before = []  # as with a terminal
+    made.live_state()  # drawn once
     return made
 
 
@@ -97,6 +98,12 @@ def test_without_a_trial_nothing_is_skipped() -> None:
     made.on_key("s")
     assert given.commands == []
     assert made.live_state().selected is None
+
+
+def test_a_key_before_the_first_drawing_does_nothing() -> None:
+    given = Given()
+    Controls(live_state, given, leave=lambda: given._note("leave")).on_key("p")
+    assert given.commands == []
 
 
 @given(st.binary())
